@@ -1,0 +1,292 @@
+"""slipway.toml as validated values, and the secrets it needs from the environment.
+
+What is wrong is said with file, key, value and what is allowed. Secrets are never in the file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from scripts.errors import ConfigError
+from scripts.redaction import Secret
+from scripts.verdict import Check
+
+Target = Literal["render"]
+TARGETS: tuple[str, ...] = get_args(Target)
+SECRET_IN_HEADER = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
+PLACEHOLDER = "CHANGE-ME"
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+
+def _checked_url(value: str) -> str:
+    parts = urlsplit(value)
+    if PLACEHOLDER in value:
+        raise ValueError("still the placeholder: put the public URL of your service here")
+    if not parts.hostname or parts.query or parts.fragment or parts.username:
+        raise ValueError("a plain URL is needed, such as https://api.example.com")
+    if parts.scheme != "https" and parts.hostname not in LOOPBACK:
+        raise ValueError("only https URLs are allowed, except on loopback")
+    return value.rstrip("/")
+
+
+Url = Annotated[str, AfterValidator(_checked_url)]
+Seconds = Annotated[float, Field(gt=0, le=7200, allow_inf_nan=False)]
+Rate = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
+Path_ = Annotated[str, Field(pattern=r"^/[^\s#]*$")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ReleaseSection(_Section):
+    """What a release is and when it goes back."""
+
+    targets: tuple[Target, ...] = Field(default=("render",), strict=False, min_length=1)
+    on_unproven: Literal["roll_back", "hold"] = "roll_back"
+
+    @field_validator("targets")
+    @classmethod
+    def _once_each(cls, value: tuple[Target, ...]) -> tuple[Target, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("each target once")
+        return value
+
+
+class RenderSection(_Section):
+    """The Render service; `instances` is how many answer behind the URL, where no API key can tell."""
+
+    url: Url
+    instances: int = Field(default=1, ge=1, le=100)
+    api_url: Url = "https://api.render.com/v1"
+
+
+class BaselineSection(_Section):
+    """How `plan` looks at the release that serves now."""
+
+    duration_s: Seconds = 20
+
+
+class DeploySection(_Section):
+    """How long a platform may take to build and start, and how often it is asked."""
+
+    deadline_s: Seconds = 1500
+    poll_s: Seconds = 5
+
+
+class VerifySection(_Section):
+    """How long the candidate may take to be the one that answers, healthy."""
+
+    deadline_s: Seconds = 180
+
+
+class BakeSection(_Section):
+    """How long the candidate is watched once users are on it: a pass from `least_s`, an end at `most_s`."""
+
+    least_s: Seconds = 60
+    most_s: Seconds = 120
+
+    @model_validator(mode="after")
+    def _in_order(self) -> BakeSection:
+        if self.most_s < self.least_s:
+            raise ValueError(f"most_s ({self.most_s:g}) must not be under least_s ({self.least_s:g})")
+        return self
+
+
+class RollbackSection(_Section):
+    """How long going back may take, to the proof that the old release answers."""
+
+    deadline_s: Seconds = 900
+
+
+class ProbeSection(_Section):
+    """How often the service is asked in baseline, verify and bake, all checks together."""
+
+    rate_per_s: Rate = 10
+
+
+class ObjectivesSection(_Section):
+    """What users are promised: the share of requests that may fail."""
+
+    error_rate: float = Field(default=0.001, gt=0, lt=0.5)
+
+
+class CheckSection(_Section):
+    """One request with its expectation."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")
+    path: Path_
+    method: Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"] = "GET"
+    status: int = Field(default=200, ge=100, le=599)
+    expect: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    headers: dict[str, str] = Field(default_factory=dict)
+    timeout_s: Annotated[float, Field(gt=0, le=60)] = 5
+    critical: bool = True
+
+
+class Config(_Section):
+    """The whole file."""
+
+    version: Literal[1]
+    release: ReleaseSection = ReleaseSection()
+    render: RenderSection | None = None
+    baseline: BaselineSection = BaselineSection()
+    deploy: DeploySection = DeploySection()
+    verify: VerifySection = VerifySection()
+    bake: BakeSection = BakeSection()
+    rollback: RollbackSection = RollbackSection()
+    probe: ProbeSection = ProbeSection()
+    objectives: ObjectivesSection = ObjectivesSection()
+    checks: tuple[CheckSection, ...] = Field(strict=False)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Config:
+        names = [check.name for check in self.checks]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two checks are named {twice[0]!r}: each needs a name of its own")
+        if not any(check.critical for check in self.checks):
+            raise ValueError("no check is critical: without one no release could ever fail")
+        for target in self.release.targets:
+            if getattr(self, target) is None:
+                raise ValueError(f"release.targets names {target!r}, but there is no [{target}] section")
+        return self
+
+    def with_targets(self, text: str) -> Config:
+        """Give the same with the targets that a comma-separated list names.
+
+        Raises:
+            ConfigError: a target that does not exist or has no section.
+        """
+        names = tuple(part.strip() for part in text.split(",") if part.strip())
+        return parse({**self.model_dump(exclude_none=True), "release": {**self.release.model_dump(), "targets": names}})
+
+    def secret_names(self) -> Iterator[str]:
+        """Give the environment variables that the checks' headers name."""
+        for check in self.checks:
+            for value in check.headers.values():
+                yield from SECRET_IN_HEADER.findall(value)
+
+    def checks_with(self, secrets: Mapping[str, Secret]) -> tuple[Check, ...]:
+        """Give the checks as values, secrets put into their headers."""
+        return tuple(_check(section, secrets) for section in self.checks)
+
+
+def _check(section: CheckSection, secrets: Mapping[str, Secret]) -> Check:
+    headers = {
+        name: SECRET_IN_HEADER.sub(lambda match: secrets[match[1]].reveal(), value)
+        for name, value in section.headers.items()
+    }
+    return Check(
+        name=section.name,
+        path=section.path,
+        method=section.method,
+        status=section.status,
+        json=section.expect,
+        headers=headers,
+        timeout_s=section.timeout_s,
+        critical=section.critical,
+    )
+
+
+def load(path: Path) -> Config:
+    """Read and validate a slipway.toml.
+
+    Raises:
+        ConfigError: the file is missing, not TOML, or says something that is not allowed.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        message = f"{path}: {error.strerror}"
+        raise ConfigError(
+            message, next_step="name the file with --config, or copy slipway.toml of the template"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}", next_step=f"mend {path}") from error
+    return parse(table, path.name)
+
+
+def parse(table: Mapping[str, object], name: str = "slipway.toml") -> Config:
+    """Validate the table of a slipway.toml; every fault is in the one error.
+
+    Raises:
+        ConfigError: with a line for each fault.
+    """
+    try:
+        return Config.model_validate(table)
+    except ValidationError as error:
+        lines = [_explain(name, fault) for fault in error.errors(include_url=False)]
+        raise ConfigError("\n".join(lines), means="Nothing was started.", next_step=f"mend {name}") from error
+
+
+def _explain(name: str, fault: Mapping[str, object]) -> str:
+    where = _parts(fault["loc"])
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).lstrip(".") or "the file"
+    if fault["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(where[-1]), _known_keys(where[:-1]), 1, 0.4)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; allowed: {', '.join(_known_keys(where[:-1]))}"
+        return f"{name}: {key}: unknown key{hint}"
+    if fault["type"] == "missing":
+        return f"{name}: {key}: missing, and it has no default"
+    value = fault["input"]
+    shown = "" if isinstance(value, Mapping | list | tuple) else f" = {value!r}"
+    return f"{name}: {key}{shown}: {_lowered(str(fault['msg']))}"
+
+
+def _parts(where: object) -> list[str | int]:
+    return [part for part in where if isinstance(part, str | int)] if isinstance(where, tuple) else []
+
+
+def _known_keys(where: list[str | int]) -> list[str]:
+    model: type[BaseModel] = Config
+    for part in where:
+        if isinstance(part, str):
+            model = SECTIONS.get(part, model)
+    return list(model.model_fields)
+
+
+SECTIONS: Mapping[str, type[BaseModel]] = {
+    "release": ReleaseSection,
+    "render": RenderSection,
+    "baseline": BaselineSection,
+    "deploy": DeploySection,
+    "verify": VerifySection,
+    "bake": BakeSection,
+    "rollback": RollbackSection,
+    "probe": ProbeSection,
+    "objectives": ObjectivesSection,
+    "checks": CheckSection,
+}
+
+
+def _lowered(message: str) -> str:
+    message = message.removeprefix("Value error, ")
+    return message[:1].lower() + message[1:]
+
+
+def read_secrets(
+    environment: Mapping[str, str], required: Mapping[str, str], optional: Mapping[str, str]
+) -> dict[str, Secret]:
+    """Take secrets from the environment; the mappings give for each name what it is and where it comes from.
+
+    Raises:
+        ConfigError: a required one is missing or blank, each named in one message.
+    """
+    missing = [f"{name} is not set: {what}" for name, what in required.items() if not environment.get(name, "").strip()]
+    if missing:
+        raise ConfigError(
+            "\n".join(missing),
+            means="Nothing was started.",
+            next_step="set it as a secret of the GitHub environment, or export it in this shell",
+        )
+    names = [*required, *optional]
+    return {name: Secret(environment[name].strip()) for name in names if environment.get(name, "").strip()}

@@ -1,0 +1,80 @@
+"""The only voice: plain text on stderr, or Actions groups and annotations; the result on stdout. Every line is redacted."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import TextIO
+
+from scripts.redaction import Redactor, Secret, keys_in_url
+
+WORDS = {"pass": "ok", "fail": "fail", "inconclusive": "unsure", "error": "error", "skip": "skip"}
+
+
+class Console:
+    """Print for a person, and for the runner when `actions` is set."""
+
+    def __init__(
+        self,
+        redact: Redactor | None = None,
+        *,
+        actions: bool = False,
+        err: TextIO | None = None,
+        out: TextIO | None = None,
+    ) -> None:
+        self.redact = redact or Redactor()
+        self._actions = actions
+        self._err = err or sys.stderr
+        self._out = out or sys.stdout
+
+    def say(self, text: str) -> None:
+        """Print one line of progress."""
+        print(self.redact(text), file=self._err, flush=True)
+
+    def state(self, subject: str, text: str) -> None:
+        """Print that something changed."""
+        self.say(f"  {subject:<8} {text}")
+
+    def end(self, title: str, outcome: str, reason: str, duration_s: float) -> None:
+        """Print how a stage ended, as an annotation too when it did not pass."""
+        self.say(f"{WORDS.get(outcome, outcome):<6} {title}: {reason} ({duration_s:.1f} s)")
+        if outcome != "pass":
+            self._annotate("error", f"{title}: {outcome}", reason)
+
+    def warn(self, text: str) -> None:
+        """Print something that does not stop the release but that a person should know."""
+        self.say(f"warn   {text}")
+        self._annotate("warning", "slipway", text)
+
+    def fail(self, text: str) -> None:
+        """Print an error's beats."""
+        self.say(f"error  {text}")
+        self._annotate("error", "slipway", text)
+
+    def mask(self, secrets: Mapping[str, Secret]) -> None:
+        """Tell the runner what to hide: it knows the secrets it was given, but not the key inside a hook's URL."""
+        if not self._actions:
+            return
+        for secret in secrets.values():
+            for key in keys_in_url(secret.reveal()):
+                print(f"::add-mask::{key}", file=self._err, flush=True)
+
+    def result(self, value: object) -> None:
+        """Print a stage's result on stdout: text as it is, anything else as one JSON object."""
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+        print(self.redact(text), file=self._out, flush=True)
+
+    def _annotate(self, level: str, title: str, text: str) -> None:
+        if self._actions:
+            body = _escape(self.redact(text))
+            print(f"::{level} title={_escape_property(title)}::{body}", file=self._err, flush=True)
+
+
+def _escape(text: str) -> str:
+    """Keep a text from ending its workflow command or starting another one (GitHub's workflow-command encoding)."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _escape_property(text: str) -> str:
+    return _escape(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,83 @@
+"""Which commit answers: decided from answers of `/version`, from nothing else.
+
+Neither a platform's "live" nor a tool's exit code is proof. Proof is the full commit from every expected instance id, in a
+row that no other answer broke; without ids, N such answers over fresh connections.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from scripts.release import Sha, short
+
+LEAST_ANSWERS = 3
+MISS_PROBABILITY = 0.001
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One answer of `/version`: `commit` None means that it named none, and `reason` says why."""
+
+    commit: Sha | None
+    instance: str | None = None
+    reason: str = ""
+
+
+def answers_needed(instances: int) -> int:
+    """Give N = ⌈ln .001 / ln(1 − 1/n)⌉, the answers in a row after which an old one among n would have been seen.
+
+    With a fair balancer each answer misses one given instance with probability 1 − 1/n, so N of them miss it with at most
+    .001 (geometric distribution). At least 3: n = 1 gives 3, n = 3 gives 18.
+    """
+    if instances <= 1:
+        return LEAST_ANSWERS
+    return max(LEAST_ANSWERS, math.ceil(math.log(MISS_PROBABILITY) / math.log(1 - 1 / instances)))
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What has been seen so far of one expected commit: an unbroken row, the instances in it, and the last other answer."""
+
+    expected: Sha
+    row: int = 0
+    instances: frozenset[str] = frozenset()
+    named_all: bool = True
+    stranger: Sha | None = None
+    stranger_row: int = 0
+    last: str = "no answer yet"
+
+    def observe(self, seen: Seen) -> Identity:
+        """Take one more answer: any other commit, and any answer without one, breaks the row."""
+        if seen.commit == self.expected:
+            return self._lengthened(seen)
+        row = self.stranger_row + 1 if seen.commit and seen.commit == self.stranger else 1
+        return Identity(
+            self.expected,
+            stranger=seen.commit or self.stranger,
+            stranger_row=row if seen.commit else self.stranger_row,
+            last=f"commit {short(seen.commit)} answered" if seen.commit else seen.reason,
+        )
+
+    def _lengthened(self, seen: Seen) -> Identity:
+        return replace(
+            self,
+            row=self.row + 1,
+            instances=self.instances | ({seen.instance} if seen.instance else frozenset()),
+            named_all=(self.named_all or self.row == 0) and seen.instance is not None,
+            stranger_row=0,
+            last=f"commit {short(self.expected)} answered",
+        )
+
+    def proven(self, instances: int) -> bool:
+        """Whether the commit serves from that many instances."""
+        if self.named_all and self.row:
+            return self.row >= LEAST_ANSWERS and len(self.instances) >= instances
+        return self.row >= answers_needed(instances)
+
+    def describe(self, instances: int) -> str:
+        """Say what was seen, for a reason or a report."""
+        have = f"{self.row} answers in a row" + (
+            f" from {len(self.instances)} of {instances}" if self.instances else ""
+        )
+        return f"{have}; last: {self.last}"

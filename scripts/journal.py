@@ -1,0 +1,129 @@
+"""Append-only events round each change: what `rollback`, `recover` and the report read.
+
+One JSON object a line, flushed to the disk before and after each mutation, so that a run killed at any moment can be
+continued. A torn last line (the kill came in the middle of it) is passed over; a torn line elsewhere is an error.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from scripts.clock import Clock
+from scripts.errors import PlatformError, UsageError
+
+NAME = "journal.jsonl"
+
+
+class Kind(enum.StrEnum):
+    """What an event tells."""
+
+    RELEASE = "release"  # which commit, by which run
+    BASELINE = "baseline"  # what served on a target when it was planned
+    STAGE_STARTED = "stage_started"
+    STAGE_ENDED = "stage_ended"
+    INTENT = "intent"  # a mutation is about to be asked for
+    DONE = "done"  # the platform took it
+    FAILED = "failed"  # the platform refused it
+    DEPLOYMENT = "deployment"  # how a deployment ended
+    PROOF = "proof"  # a commit was proven to serve on a target
+    NOTE = "note"
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of the journal."""
+
+    at: datetime
+    kind: Kind
+    target: str = ""
+    fields: Mapping[str, object] = field(default_factory=dict)
+
+    def text(self, name: str) -> str:
+        """Give a field as text, empty where it is missing."""
+        value = self.fields.get(name)
+        return "" if value is None else str(value)
+
+
+class Journal:
+    """The file of one release."""
+
+    def __init__(self, folder: Path, clock: Clock, redact: Callable[[str], str]) -> None:
+        self.path = folder / NAME
+        self._clock = clock
+        self._redact = redact
+
+    def append(self, kind: Kind, target: str = "", **fields: object) -> None:
+        """Write one event and see it on the disk.
+
+        Raises:
+            PlatformError: the disk did not take it (exit 12): a change that cannot be journaled must not be made.
+        """
+        row = {"at": self._clock.now().isoformat(), "event": kind, "target": target, **fields}
+        line = self._redact(json.dumps(row, ensure_ascii=False, default=_plain)) + "\n"
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab") as file:
+                file.write(_after_torn_line(self.path) + line.encode())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise PlatformError(
+                f"the journal {self.path} could not be written: {error.strerror}",
+                means="No change is made that cannot be journaled.",
+                next_step="free the disk or choose another folder with --state, then run `recover`",
+            ) from error
+
+    def read(self) -> list[Event]:
+        """Give every event, oldest first; none where there is no journal yet.
+
+        Raises:
+            UsageError: a line that is not the last one is not an event.
+        """
+        if not self.path.exists():
+            return []
+        lines = self.path.read_bytes().split(b"\n")
+        events = [_parse(line) for line in lines if line.strip()]
+        broken = [number for number, event in enumerate(events, 1) if event is None]
+        torn = [number for number in broken if number < len(events)]
+        if torn and not _healed(events, torn):
+            raise UsageError(
+                f"{self.path} line {torn[0]} is not a journal event",
+                means="What this release did cannot be read from it.",
+                next_step="run `python3 -m scripts recover` with an empty --state folder",
+            )
+        return [event for event in events if event is not None]
+
+
+def _healed(events: list[Event | None], torn: list[int]) -> bool:
+    """Whether every torn line was the last one when a later run began to write: the next event starts a stage."""
+    followers = [events[number] for number in torn if number < len(events)]
+    return all(event is not None and event.kind is Kind.STAGE_STARTED for event in followers)
+
+
+def _after_torn_line(path: Path) -> bytes:
+    """Give the line end that a killed writer left out: without it the next event would be lost with the torn one."""
+    data = path.read_bytes()[-1:] if path.exists() else b""
+    return b"\n" if data not in {b"", b"\n"} else b""
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, set | frozenset | tuple):
+        return sorted(value)
+    raise TypeError(f"{type(value).__name__} does not go into the journal")
+
+
+def _parse(line: bytes) -> Event | None:
+    try:
+        row = json.loads(line)
+        at, kind, target = datetime.fromisoformat(row.pop("at")), Kind(row.pop("event")), row.pop("target")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return Event(at, kind, str(target), row)

@@ -1,0 +1,62 @@
+"""The platforms: plain modules behind one Protocol and one dict. A platform says what it says; nobody here believes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from scripts.clock import Deadline
+from scripts.release import Baseline, Deployment, DeployState, Sha
+
+
+@dataclass(frozen=True)
+class History:
+    """What a platform tells of a service: its deployments, newest first, and how it is set."""
+
+    deployments: tuple[Deployment, ...]
+    instances: int | None = None
+    suspended: bool = False
+
+    @property
+    def current(self) -> Deployment | None:
+        """The deployment that the platform calls live."""
+        return next((row for row in self.deployments if row.state is DeployState.LIVE), None)
+
+    def find(self, deployment_id: str | None) -> Deployment | None:
+        """Give a deployment by its id."""
+        return next((row for row in self.deployments if row.id is not None and row.id == deployment_id), None)
+
+    def new_since(self, known: frozenset[str], commit: Sha) -> Deployment | None:
+        """Give the newest deployment of a commit that was not there before; ids are compared, since clocks differ."""
+        rows = (row for row in self.deployments if row.commit == commit and row.id not in known)
+        return next(rows, None)
+
+
+class Platform(Protocol):
+    """What a release asks of a platform; every call has a deadline and raises only errors of our tree."""
+
+    name: str
+
+    def fetch_history(self, deadline: Deadline) -> History | None:
+        """Read the deployments; None where no key allows to look."""
+        ...
+
+    def fetch_deployment(self, deployment_id: str, deadline: Deadline) -> Deployment:
+        """Read one deployment."""
+        ...
+
+    def deploy(self, commit: Sha, deadline: Deadline) -> Deployment:
+        """Ask for a commit to be deployed, once."""
+        ...
+
+    def promote(self, deployment: Deployment, deadline: Deadline) -> None:
+        """Give it user traffic, where the platform has not done so already."""
+        ...
+
+    def roll_back(self, to: Baseline, deadline: Deadline) -> tuple[Deployment, str]:
+        """Ask for the baseline to serve again; give the deployment that does so and a warning, empty if none."""
+        ...
+
+    def cancel(self, deployment: Deployment, deadline: Deadline) -> None:
+        """Ask for a deployment not to go live; that it has ended is to be read afterwards."""
+        ...

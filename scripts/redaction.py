@@ -1,0 +1,63 @@
+"""Secrets: a type that prints as redacted, and the filter that every output passes.
+
+The deploy hook's key is part of a URL, so the key is a secret of its own beside the URL that holds it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, quote, urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SHOWN = "[redacted]"
+SHORTEST = 4  # characters; replacing shorter values would shred ordinary text
+
+
+class Secret:
+    """A value that never prints: `reveal()` is the one way to it, and easy to search for."""
+
+    __slots__ = ("__value",)
+
+    def __init__(self, value: str) -> None:
+        self.__value = value
+
+    def reveal(self) -> str:
+        """Give the value to the one place that sends it."""
+        return self.__value
+
+    def __repr__(self) -> str:
+        return f"Secret({SHOWN})"
+
+    def __str__(self) -> str:
+        return SHOWN
+
+    def __format__(self, spec: str) -> str:
+        return SHOWN
+
+    def __reduce__(self) -> str:
+        raise TypeError("a secret is never pickled or copied into a file")
+
+
+class Redactor:
+    """Replace every known secret in a text, as it is and as it stands in a URL."""
+
+    def __init__(self, secrets: Iterable[Secret] = ()) -> None:
+        values = {form for secret in secrets for form in _forms(secret.reveal()) if len(form) >= SHORTEST}
+        self._values = sorted(values, key=len, reverse=True)
+
+    def __call__(self, text: str) -> str:
+        """Give the text without the secrets."""
+        for value in self._values:
+            text = text.replace(value, SHOWN)
+        return text
+
+
+def keys_in_url(url: str) -> list[str]:
+    """Give the values of a URL's query that are credentials: for a deploy hook, its `key`."""
+    return parse_qs(urlsplit(url).query).get("key", [])
+
+
+def _forms(value: str) -> set[str]:
+    return {value, quote(value, safe=""), *keys_in_url(value), *(quote(key, safe="") for key in keys_in_url(value))}
