@@ -88,8 +88,8 @@ class Client:
     ) -> Answer:
         """Ask a platform, and again while the deadline and the kind of failure allow it.
 
-        A GET is repeated on any failure to answer, on 429 and on 5xx; anything else only where the platform certainly did
-        not act: no connection was made, or it answered 429 or 503. `what` names the request in messages, never the URL.
+        A GET is repeated on any failure to answer, on 429 and on 5xx; anything else only where the platform certainly
+        did not act: no connection was made, or it answered 429 or 503. `what` names the request in messages, not the URL.
 
         Raises:
             PlatformUnreachable: no answer within the tries or the deadline.

@@ -1,4 +1,4 @@
-"""The only voice: plain text on stderr, or Actions groups and annotations; the result on stdout. Every line is redacted."""
+"""The only voice: progress and annotations on stderr, the result on stdout. Every line is redacted."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Which commit answers: decided from answers of `/version`, from nothing else.
 
-Neither a platform's "live" nor a tool's exit code is proof. Proof is the full commit from every expected instance id, in a
-row that no other answer broke; without ids, N such answers over fresh connections.
+Neither a platform's "live" nor a tool's exit code is proof. Proof is the full commit from every expected instance id, in
+a row that no other answer broke; without ids, N such answers over fresh connections.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Seen:
 def answers_needed(instances: int) -> int:
     """Give N = ⌈ln .001 / ln(1 − 1/n)⌉, the answers in a row after which an old one among n would have been seen.
 
-    With a fair balancer each answer misses one given instance with probability 1 − 1/n, so N of them miss it with at most
-    .001 (geometric distribution). At least 3: n = 1 gives 3, n = 3 gives 18.
+    With a fair balancer each answer misses one given instance with probability 1 − 1/n, so N of them miss it with at
+    most .001 (geometric distribution). At least 3: n = 1 gives 3, n = 3 gives 18.
     """
     if instances <= 1:
         return LEAST_ANSWERS
@@ -37,7 +37,7 @@ def answers_needed(instances: int) -> int:
 
 @dataclass(frozen=True)
 class Identity:
-    """What has been seen so far of one expected commit: an unbroken row, the instances in it, and the last other answer."""
+    """What has been seen so far of one expected commit: an unbroken row, the instances in it, the last other answer."""
 
     expected: Sha
     row: int = 0

@@ -1,7 +1,7 @@
 """Values: a check, what it saw, and a verdict of four answers, of which the worst wins.
 
-*fail* is proof of bad; *error* means that we could not look; *inconclusive* means too little evidence; neither is a pass,
-and no evidence is never a pass.
+*fail* is proof of bad; *error* means that we could not look; *inconclusive* means too little evidence; neither is a
+pass, and no evidence is never a pass.
 """
 
 from __future__ import annotations

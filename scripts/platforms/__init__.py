@@ -1,4 +1,4 @@
-"""The platforms: plain modules behind one Protocol and one dict. A platform says what it says; nobody here believes it."""
+"""The platforms: plain modules behind one Protocol. A platform says what it says; nobody here believes it."""
 
 from __future__ import annotations
 

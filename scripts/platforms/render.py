@@ -1,7 +1,7 @@
-"""Render: the deploy hook, and the API where there is a key. Facts: Render's docs on deploy hooks and its API reference.
+"""Render: the deploy hook, and the API where there is a key. Facts: Render's docs on deploy hooks, its API reference.
 
-The hook's key is part of its URL, so no message here ever holds that URL. Whether a deploy that Render calls live is the
-one that answers is decided elsewhere.
+The hook's key is part of its URL, so no message here ever holds that URL. Whether a deploy that Render calls live is
+the one that answers is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -109,8 +109,8 @@ class Render:
     def roll_back(self, to: Baseline, deadline: Deadline) -> tuple[Deployment, str]:
         """Go back by the API; without a key, or to a baseline without a deploy id, by the hook with the old commit.
 
-        The API leaves auto-deploy as it was (the dashboard's rollback turns it off), so the next push would bring the bad
-        commit back: it is turned off here. The hook with `ref` does that by itself.
+        The API leaves auto-deploy as it was (the dashboard's rollback turns it off), so the next push would bring the
+        bad commit back: it is turned off here. The hook with `ref` does that by itself.
         """
         if self._key is None or to.deployment_id is None:
             return self.deploy(_known(to.commit), deadline), ""
