@@ -89,16 +89,15 @@ class Client:
         """Ask a platform, and again while the deadline and the kind of failure allow it.
 
         A GET is repeated on any failure to answer, on 429 and on 5xx; anything else only where the platform certainly
-        did not act: no connection was made, or it answered 429 or 503. `what` names the request in messages, not the URL.
+        did not act: no connection was made, or it answered 429 or 503. `what` names the request in messages.
 
         Raises:
             PlatformUnreachable: no answer within the tries or the deadline.
             OutcomeUnknown: a request that changes something was sent and not answered.
         """
         safe = method == "GET"
-        client = (
-            self._pooled if safe else self._fresh
-        )  # a kept connection that just closed would look like an unknown outcome
+        # A kept connection that the platform has just closed would look like an unknown outcome: changes get a new one.
+        client = self._pooled if safe else self._fresh
         for attempt in range(RETRIES + 1):
             last = attempt == RETRIES
             try:

@@ -1,7 +1,7 @@
 """The error tree: each leaf owns its exit code.
 
 An error has three beats: what happened, with the evidence; what it means for the release; the next command.
-A failed gate is not here: it is a verdict (`scripts.verdict`). Adapters turn everything foreign into these, with the cause.
+A failed gate is not here: it is a verdict (`scripts.verdict`). Adapters turn all else into these, with the cause.
 """
 
 from __future__ import annotations

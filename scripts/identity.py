@@ -1,7 +1,7 @@
 """Which commit answers: decided from answers of `/version`, from nothing else.
 
-Neither a platform's "live" nor a tool's exit code is proof. Proof is the full commit from every expected instance id, in
-a row that no other answer broke; without ids, N such answers over fresh connections.
+Neither a platform's "live" nor a tool's exit code is proof. Proof is the full commit from every expected instance id,
+in a row that no other answer broke; without ids, N such answers over fresh connections.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ class Seen:
     commit: Sha | None
     instance: str | None = None
     reason: str = ""
+    answered: bool = False  # the service itself answered, and its answer names no commit: it has no /version
 
 
 def answers_needed(instances: int) -> int:

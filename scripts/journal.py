@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from scripts.clock import Clock
@@ -127,3 +127,15 @@ def _parse(line: bytes) -> Event | None:
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
     return Event(at, kind, str(target), row)
+
+
+def archive(folder: Path) -> None:
+    """Move an ended release's files into `past/`, so that the next one begins with an empty journal."""
+    old = [path for path in folder.glob("*") if path.is_file()]
+    if not old:
+        return
+    stamp = datetime.fromtimestamp((folder / NAME).stat().st_mtime, UTC)
+    past = folder / "past" / f"{stamp:%Y%m%dT%H%M%S%f}"
+    past.mkdir(parents=True)
+    for path in old:
+        path.rename(past / path.name)

@@ -14,8 +14,8 @@ from typing import IO
 
 GONE_LIMIT_S = 5.0  # for the kernel to take a killed group away
 
-# Linux kills the child when the rehearsal itself is killed: then no code of ours runs any more. Asked for by the child
-# after the fork and kept across exec (prctl(2), PR_SET_PDEATHSIG = 1), because hooks between fork and exec can deadlock.
+# Linux kills the child when the rehearsal itself is killed, and no code of ours runs any more: prctl(2), where 1 is
+# PR_SET_PDEATHSIG, kept across exec. The child asks for it itself, because Python between fork and exec can deadlock.
 _DIE_WITH_PARENT = "import ctypes,os,sys;ctypes.CDLL(None).prctl(1,9);os.execvp(sys.argv[1],sys.argv[1:])"
 
 
@@ -48,7 +48,7 @@ async def start_child(command: Sequence[str], *, environment: Mapping[str, str],
 
 
 async def end_child(child: Child, kill_after_s: float) -> None:
-    """Send SIGTERM to the leader; SIGKILL the whole group once the leader is gone, at the latest after `kill_after_s`."""
+    """Send SIGTERM to the leader, and SIGKILL to the whole group once it is gone or `kill_after_s` seconds are over."""
     group = child.process.pid
     try:
         if child.running and kill_after_s > 0:
@@ -99,5 +99,5 @@ def _signal(send: Callable[[int, int], None], target: int, number: int) -> bool:
 async def _group_gone(group: int) -> None:
     """Wait for the members that the leader left behind: init reaps them, not we."""
     deadline = time.monotonic() + GONE_LIMIT_S
-    while _signal(os.killpg, group, 0) and time.monotonic() < deadline:
+    while _signal(os.killpg, group, 0) and time.monotonic() < deadline:  # noqa: ASYNC110  # the kernel sets no event
         await asyncio.sleep(0.01)

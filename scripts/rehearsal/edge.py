@@ -22,7 +22,7 @@ type Send = Callable[[Message], Awaitable[None]]
 
 BODY_LIMIT_BYTES = 8 * 1024 * 1024
 POOL_SIZE = 1000
-UPSTREAM_IDLE_LIMIT_S = 2.0  # below uvicorn's own 5 s, so that a pooled connection is rarely one the service just closed
+UPSTREAM_IDLE_LIMIT_S = 2.0  # below uvicorn's own 5 s: a pooled connection is rarely one that the service just closed
 PLACEHOLDER = b"<!doctype html><title>502</title><h1>502 Bad Gateway</h1><p>The service is not available."
 HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-connection proxy-authenticate proxy-authorization te trailer transfer-encoding "

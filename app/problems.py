@@ -1,0 +1,67 @@
+"""Every error of the service as application/problem+json (RFC 9457), in the answers and in the OpenAPI document."""
+
+import json
+from collections.abc import Mapping
+from http.client import responses as phrases
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(BaseModel):
+    """An error without a type of its own: `title` is the phrase of the HTTP status, as `about:blank` asks for."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+
+
+class InvalidRequest(Problem):
+    """A request that does not fit its description: for each place, what is wrong there."""
+
+    errors: dict[str, str] = Field(examples=[{"body.name": "String should have at least 1 character"}])
+
+
+def answer_in_problems(app: FastAPI) -> None:
+    """Make every error of the application a problem document."""
+    app.exception_handler(HTTPException)(_answer_http_error)
+    app.exception_handler(RequestValidationError)(_answer_invalid_request)
+    app.exception_handler(Exception)(_answer_crash)
+
+
+def describe_problem(status: int, model: type[Problem] = Problem) -> dict[int | str, dict[str, Any]]:
+    """Describe an error answer for OpenAPI, under the media type that is really sent."""
+    content = {MEDIA_TYPE: {"schema": model.model_json_schema()}}
+    return {status: {"description": _title(status), "content": content}}
+
+
+async def _answer_http_error(_: Request, error: HTTPException) -> Response:
+    # Without the error's headers a 405 would not say which methods are allowed.
+    problem = Problem(title=_title(error.status_code), status=error.status_code, detail=str(error.detail))
+    return _answer(problem, error.headers)
+
+
+async def _answer_invalid_request(_: Request, error: RequestValidationError) -> Response:
+    # What was sent is not repeated: it may be a secret in the wrong field, and answers end up in logs.
+    errors = {".".join(map(str, found["loc"])): str(found["msg"]) for found in error.errors()}
+    return _answer(InvalidRequest(title=_title(422), status=422, detail="The request is not valid.", errors=errors))
+
+
+async def _answer_crash(_: Request, __: Exception) -> Response:
+    # The server's log gets the traceback; in the answer it would tell strangers about the code.
+    return _answer(Problem(title=_title(500), status=500, detail="The service failed to answer."))
+
+
+def _title(status: int) -> str:
+    return phrases.get(status, "Error")
+
+
+def _answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    # ASCII, because half a surrogate pair in a client's key is no UTF-8: a 422 would end as a 500.
+    return Response(json.dumps(problem.model_dump()), problem.status, headers, MEDIA_TYPE)

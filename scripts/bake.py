@@ -1,0 +1,89 @@
+"""Watch the candidate once users are on it, and stop at the first proof: of bad, or of good enough."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from scripts.identity import LEAST_ANSWERS, Identity
+from scripts.judge import ErrorJudge, Judgement, tolerated_rate
+from scripts.probe import CANDIDATE, Observation
+from scripts.release import Baseline, Sha, short
+from scripts.samples import append_samples
+from scripts.stage import HEARTBEAT_S, Ports, Target, planned
+from scripts.verdict import Outcome, Verdict, failed, superseded_by, worst
+
+
+def bake(ports: Ports) -> Verdict:
+    """Watch every target, side by side; the first that is proven bad ends it."""
+    state = ports.state()
+    release = planned(state)
+    baselines = {target.name: state.targets[target.name].baseline for target in ports.targets}
+    watches = [Watch.begin(ports, target, release.commit, baselines[target.name]) for target in ports.targets]
+    blocks = [_blocks(ports, watch.target) for watch in watches]
+    verdicts: list[Verdict] = []
+    for rows in zip(*blocks, strict=True):
+        verdicts = [watch.take(ports, block) for watch, block in zip(watches, rows, strict=True)]
+        if any(verdict.outcome is Outcome.FAIL for verdict in verdicts) or all(watch.ended for watch in watches):
+            break
+    return worst(verdicts)
+
+
+def _blocks(ports: Ports, target: Target) -> Iterator[list[Observation]]:
+    start_s = ports.clock.monotonic()
+    longest = ports.deadline(ports.config.bake.most_s + 5)  # the last block decides before this
+    return ports.witness.watch(target.url, CANDIDATE, start_s, longest)
+
+
+@dataclass
+class Watch:
+    """One target's watch: the bets on its errors, and which commit answers."""
+
+    target: Target
+    judge: ErrorJudge
+    identity: Identity
+    known: frozenset[Sha]
+    start_s: float
+    beat_s: float
+    ended: bool = False
+
+    @classmethod
+    def begin(cls, ports: Ports, target: Target, commit: Sha, baseline: Baseline | None) -> Watch:
+        """Start with even money and nothing seen."""
+        rate = tolerated_rate(baseline, ports.config.objectives.error_rate)
+        known = frozenset(filter(None, (commit, baseline.commit if baseline else None)))
+        now = ports.clock.monotonic()
+        names = [check.name for check in ports.witness.deciding]
+        return cls(target, ErrorJudge(rate, names), Identity(commit), known, now, now)
+
+    def take(self, ports: Ports, block: list[Observation]) -> Verdict:
+        """Take one second's probes and say where the target stands."""
+        append_samples(ports.folder, self.target.name, [row.sample for row in block])
+        self.judge.observe(row.sample for row in block)
+        for row in sorted(block, key=lambda row: row.sample.t_s):
+            self.identity = self.identity.observe(row.seen) if row.seen else self.identity
+        now = ports.clock.monotonic()
+        bets = self.judge.judge(now - self.start_s, ports.config.bake.least_s, ports.config.bake.most_s)
+        if now - self.beat_s >= HEARTBEAT_S:
+            self.beat_s = now
+            ports.console.state(self.target.name, f"{bets.reason}; log E = {bets.log_e:.1f}")
+        return self._combine(bets, timed_out=now - self.start_s >= ports.config.bake.most_s)
+
+    def _combine(self, bets: Judgement, *, timed_out: bool) -> Verdict:
+        name = self.target.name
+        if self.identity.stranger_row >= LEAST_ANSWERS and self.identity.stranger not in self.known:
+            self.ended = True
+            return superseded_by(f"{name} answers as {short(self.identity.stranger)}")
+        if bets.outcome is Outcome.FAIL:
+            self.ended = True
+            return failed(f"{name}: {bets.reason}")
+        proven = self.identity.proven(self.target.instances)
+        if bets.outcome is Outcome.PASS and not proven and not timed_out:
+            return Verdict(Outcome.INCONCLUSIVE, f"{name}: {self.identity.describe(self.target.instances)}")
+        if bets.outcome is Outcome.PASS and not proven:
+            self.ended = True
+            return failed(
+                f"{name}: not every answer is the candidate's: {self.identity.describe(self.target.instances)}"
+            )
+        self.ended = bets.outcome is not None
+        return Verdict(bets.outcome or Outcome.INCONCLUSIVE, f"{name}: {bets.reason}")

@@ -1,0 +1,60 @@
+"""The git checkout: which commits there are, and which descends from which."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts.errors import UsageError
+from scripts.release import Sha, parse_sha, short
+
+LIMIT_S = 30
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A folder inside a git work tree."""
+
+    folder: Path
+
+    def resolve(self, text: str) -> Sha:
+        """Give the full commit that a name, or a full or short id, stands for.
+
+        Raises:
+            UsageError: there is no such commit here.
+        """
+        answer = self._git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{text}^{{commit}}")
+        commit = parse_sha(answer.stdout.strip())
+        if commit is None:
+            raise UsageError(
+                f"commit {text!r} is not in this checkout",
+                means="Nothing was started.",
+                next_step="`git fetch` (in a workflow: actions/checkout with fetch-depth: 0), or correct the id",
+            )
+        return commit
+
+    def descends(self, commit: Sha, ancestor: Sha) -> bool:
+        """Whether `ancestor` is in the history of `commit`, or is it; an ancestor that is not here is not.
+
+        Raises:
+            UsageError: the checkout is shallow, so that its history cannot answer.
+        """
+        answer = self._git("merge-base", "--is-ancestor", ancestor, commit)
+        shallow = self._git("rev-parse", "--is-shallow-repository").stdout.strip() == "true"
+        if shallow and answer.returncode != 0:
+            raise UsageError(
+                f"this checkout is shallow: whether {short(commit)} descends from {short(ancestor)} cannot be seen",
+                means="Nothing was started.",
+                next_step="`git fetch --unshallow`; in a workflow: actions/checkout with fetch-depth: 0",
+            )
+        return answer.returncode == 0
+
+    def _git(self, *words: str) -> subprocess.CompletedProcess[str]:
+        try:
+            return subprocess.run(
+                ["git", "-C", str(self.folder), *words], capture_output=True, text=True, timeout=LIMIT_S, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            message = f"git {words[0]} did not run: {error.__class__.__name__}"
+            raise UsageError(message, next_step="install git, and run this in a checkout") from error

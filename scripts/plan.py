@@ -1,0 +1,194 @@
+"""Decide whether this release may go: what serves now, what would be rolled back to, and no way back by accident.
+
+`plan` changes nothing. What it sees becomes the baseline, to which a bad release returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import datetime
+
+from scripts.errors import PlatformError, UsageError
+from scripts.identity import Identity
+from scripts.journal import Kind
+from scripts.platforms import History
+from scripts.probe import BASELINE, Observation
+from scripts.release import Baseline, Release, Sha, Stage, short
+from scripts.samples import append_samples
+from scripts.stage import READ_S, Ports, Target
+from scripts.state import RunState
+from scripts.verdict import Verdict, failed, passed, superseded_by, worst
+
+LOOKS_WITHOUT_VERSION = 5  # answers without a commit, in a row, after which a service is taken to have no /version
+
+
+def plan(ports: Ports, release: Release, *, again: bool) -> Verdict:
+    """Look at every target, write down the baselines, and say whether the release may go."""
+    state = ports.state()
+    if state.moved and state.release is not None:
+        return _resumed(state.release, release)
+    ports.journal.append(Kind.RELEASE, **asdict(release))
+    verdicts = [_plan_target(ports, target, release, again=again) for target in ports.targets]
+    return worst(verdicts)
+
+
+def _resumed(old: Release, release: Release) -> Verdict:
+    """Keep the baseline of a release that has begun: what serves now may be the candidate itself.
+
+    Raises:
+        UsageError: the state folder belongs to another release.
+    """
+    if old.commit == release.commit:
+        return passed(f"{short(release.commit)} was planned before and has begun; its baseline stands")
+    raise UsageError(
+        f"the state folder holds the release of {short(old.commit)}, which has begun",
+        means="Its journal is what a rollback needs, so it is not overwritten.",
+        next_step="finish it (`recover`, then `report`), or name another folder with --state",
+    )
+
+
+def _plan_target(ports: Ports, target: Target, release: Release, *, again: bool) -> Verdict:
+    history = target.platform.fetch_history(ports.deadline(READ_S))
+    baseline = observe_baseline(ports, target, history)
+    ports.journal.append(Kind.BASELINE, target.name, **asdict(baseline))
+    ports.console.state(target.name, describe(baseline))
+    if history is None:
+        ports.console.warn(f"{target.name}: without an API key, commits that were rolled back before are not known")
+    verdict = judge_state(target.name, history, baseline)
+    if not verdict.passed or again:
+        return verdict
+    return worst([verdict, _judge_way(ports, release, history, baseline)])
+
+
+def observe_baseline(ports: Ports, target: Target, history: History | None) -> Baseline:
+    """See what serves: platform and `/version`, then the checks for the baseline window."""
+    live = history.current if history else None
+    instances = (history.instances if history else None) or target.instances
+    identity = _identify(ports, target, instances, serves=live is not None or history is None)
+    answered = identity is not None and identity.proven(instances)
+    commit = identity.expected if identity and answered else (live.commit if live else None)
+    first = live is None and identity is None
+    observations = [] if first else list(_watch(ports, target))
+    return Baseline(
+        target=target.name,
+        commit=commit,
+        deployment_id=live.id if live else None,
+        proven=answered and (live is None or live.commit in {None, commit}),
+        instances=instances,
+        instance_ids=tuple(sorted(identity.instances)) if identity else (),
+        healthy=bool(observations) and all(row.sample.ok for row in observations[-len(ports.witness.deciding) :]),
+        first=first,
+        probes=len(observations),
+        failures_by_s=_failures_by_second(observations),
+    )
+
+
+def _identify(ports: Ports, target: Target, instances: int, *, serves: bool) -> Identity | None:
+    """Ask `/version` until one commit is proven, or it is plain that none is named; a sleeping service may wake."""
+    deadline = ports.deadline(ports.config.verify.deadline_s)
+    identity: Identity | None = None
+    nameless = 0
+    while not deadline.passed and not (identity and identity.proven(instances)):
+        seen = ports.witness.ask_version(target.url, max(0.1, min(10.0, deadline.left_s)))
+        if seen.commit:
+            nameless = 0
+            identity = identity if identity and identity.expected == seen.commit else Identity(seen.commit)
+        else:
+            nameless += 1
+        identity = identity.observe(seen) if identity else None
+        if nameless >= LOOKS_WITHOUT_VERSION and (seen.answered or not serves):
+            break
+        deadline.pause(1 / ports.config.probe.rate_per_s)
+    return identity
+
+
+def _watch(ports: Ports, target: Target) -> Iterator[Observation]:
+    window = ports.deadline(ports.config.baseline.duration_s)
+    rows: list[Observation] = []
+    for block in ports.witness.watch(target.url, BASELINE, window.at_s, window):
+        rows += block
+    append_samples(ports.folder, target.name, [row.sample for row in rows])
+    yield from sorted(rows, key=lambda row: row.sample.t_s)
+
+
+def _failures_by_second(observations: list[Observation]) -> tuple[int, ...]:
+    if not observations:
+        return ()
+    begin = observations[0].sample.t_s
+    seconds = [0] * (int(observations[-1].sample.t_s - begin) + 1)
+    for row in observations:
+        seconds[int(row.sample.t_s - begin)] += not row.sample.ok
+    return tuple(seconds)
+
+
+def describe(baseline: Baseline) -> str:
+    """Say what a baseline is, for a person."""
+    if baseline.first:
+        return "nothing serves yet: a first release, with nothing to go back to"
+    state = "proven" if baseline.proven else "unproven: /version did not name its commit"
+    health = f"{sum(baseline.failures_by_s)} of {baseline.probes} probes failed"
+    return f"{short(baseline.commit)} serves, deploy {baseline.deployment_id or 'unknown'}, {state}; {health}"
+
+
+def judge_state(name: str, history: History | None, baseline: Baseline) -> Verdict:
+    """Say whether the target is in a state in which a release can begin.
+
+    Raises:
+        PlatformError: the service is suspended.
+    """
+    if history is not None and history.suspended:
+        raise PlatformError(
+            f"{name}: the service is suspended", means="Nothing was deployed.", next_step="resume it in the dashboard"
+        )
+    busy = next((row for row in history.deployments if not row.state.ended), None) if history else None
+    if busy is not None:
+        return superseded_by(f"{name}: deploy {busy.id} of {short(busy.commit)} is {busy.state}")
+    live = history.current if history else None
+    if live is not None and live.commit is not None and baseline.commit not in {None, live.commit}:
+        return superseded_by(f"{name} says {short(live.commit)} is live, but {short(baseline.commit)} answers")
+    if live is not None and not baseline.first and not baseline.proven and not baseline.healthy:
+        return passed(f"{name}: the release that serves now is neither proven nor healthy")
+    return passed(f"{name}: {describe(baseline)}")
+
+
+def _judge_way(ports: Ports, release: Release, history: History | None, baseline: Baseline) -> Verdict:
+    forward = baseline.commit is None or ports.checkout.descends(release.commit, baseline.commit)
+    return judge_way(release, baseline, forward=forward, undone=rolled_back(history), latest=last_rollback(history))
+
+
+def judge_way(
+    release: Release, baseline: Baseline, *, forward: bool, undone: frozenset[Sha], latest: datetime | None
+) -> Verdict:
+    """Refuse a way back that nobody asked for: not a descendant, rolled back before, or begun before a rollback."""
+    step = "to ship it all the same: `python3 -m scripts plan --again`"
+    if not forward:
+        return failed(f"{short(release.commit)} does not descend from {short(baseline.commit)}, which serves", step)
+    if release.commit in undone:
+        return failed(f"{short(release.commit)} was rolled back before", f"ship a fix; {step}")
+    if latest is not None and release.started_at < latest and release.commit != baseline.commit:
+        return failed(f"this run began before the rollback of {latest:%H:%M:%S} UTC", f"push a fix; {step}")
+    return passed("the way is forward")
+
+
+def rolled_back(history: History | None) -> frozenset[Sha]:
+    """Give the commits that a rollback took out of service: what served just before each deployment of that kind."""
+    rows = history.deployments if history else ()
+    undone = set()
+    for place, row in enumerate(rows):
+        before = next((old for old in rows[place + 1 :] if old.state.has_served), None)
+        if row.is_rollback and row.state.has_served and before and before.commit and before.commit != row.commit:
+            undone.add(before.commit)
+    return frozenset(undone)
+
+
+def last_rollback(history: History | None) -> datetime | None:
+    """Give when the newest rollback was asked for."""
+    rows = history.deployments if history else ()
+    return next((row.created_at for row in rows if row.is_rollback and row.state.has_served), None)
+
+
+def may_start_afresh(state: RunState) -> bool:
+    """Whether the journal holds a release that has ended, or one that never moved anything."""
+    ended = state.passed(Stage.BAKE) or state.passed(Stage.ROLLBACK) or state.passed(Stage.RECOVER)
+    return bool(state.stages) and (ended or not state.moved)

@@ -1,0 +1,152 @@
+"""Observe a service: which commit answers, and whether its checks hold. Nothing here decides.
+
+Probes are sent at a fixed rate whether or not earlier ones were answered (an open loop): a service that slows down is
+asked as often as one that does not.
+"""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from scripts.client import Answer, Client
+from scripts.clock import Clock, Deadline
+from scripts.identity import Seen
+from scripts.release import parse_sha
+from scripts.verdict import Check, Sample
+
+VERSION = Check(name="version", path="/version")
+CANDIDATE, BASELINE = "candidate", "baseline"
+BLOCK_S = 1.0
+NOT_FOUND = 404
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One probe's sample, and the commit it saw where it asked for one."""
+
+    sample: Sample
+    seen: Seen | None = None
+
+
+def _thread(work: Callable[[], None]) -> None:
+    """Run on a thread that never keeps the process alive: a hanging probe must not delay a rollback."""
+    threading.Thread(target=work, daemon=True).start()
+
+
+class Witness:
+    """What asks a service; `spawn` starts one probe without waiting for it."""
+
+    def __init__(
+        self,
+        client: Client,
+        clock: Clock,
+        checks: Sequence[Check],
+        rate_per_s: float,
+        spawn: Callable[[Callable[[], None]], None] = _thread,
+    ) -> None:
+        self.checks = checks
+        self.rate_per_s = rate_per_s
+        self._client = client
+        self._clock = clock
+        self._spawn = spawn
+
+    @property
+    def deciding(self) -> tuple[Check, ...]:
+        """The checks that decide: the critical ones, and `/version`, which every release must answer."""
+        return (*(check for check in self.checks if check.critical), VERSION)
+
+    def ask_version(self, url: str, timeout_s: float = VERSION.timeout_s) -> Seen:
+        """Ask which commit serves, on a new connection, past every cache."""
+        return self._seen(self._ask(url, VERSION, timeout_s, fresh=True))
+
+    def run(self, url: str, check: Check) -> Sample:
+        """Run one check now; the sample's time is left at 0."""
+        return self.judge_answer(check, self._ask(url, check, check.timeout_s, fresh=False), CANDIDATE, 0.0)
+
+    def watch(self, url: str, arm: str, started_s: float, until: Deadline) -> Iterator[list[Observation]]:
+        """Probe the deciding checks in turn at the rate; give what came back, about each second.
+
+        `started_s` is the monotonic time that counts as 0 in the samples.
+        """
+        answers: queue.SimpleQueue[Observation] = queue.SimpleQueue()
+        turns = itertools.cycle(self.deciding)
+        begin = self._clock.monotonic()
+        block_end = begin + BLOCK_S
+        for number in itertools.count():
+            self._clock.sleep(begin + number / self.rate_per_s - self._clock.monotonic())
+            if self._clock.monotonic() >= block_end:
+                yield _drain(answers)
+                block_end += BLOCK_S
+            if until.passed:
+                return
+            self._spawn(self._one(url, next(turns), arm, started_s, answers.put))
+
+    def _one(
+        self, url: str, check: Check, arm: str, started_s: float, put: Callable[[Observation], None]
+    ) -> Callable[[], None]:
+        def work() -> None:
+            t_s = self._clock.monotonic() - started_s
+            answer = self._ask(url, check, check.timeout_s, fresh=check is VERSION)
+            seen = self._seen(answer) if check is VERSION else None
+            put(Observation(self.judge_answer(check, answer, arm, t_s, seen), seen))
+
+        return work
+
+    def _ask(self, url: str, check: Check, timeout_s: float, *, fresh: bool) -> Answer:
+        """Send a probe; the unique parameter and the header keep a cache from answering for the service."""
+        headers: Mapping[str, str] = {"cache-control": "no-cache", **check.headers}
+        mark = f"{'&' if '?' in check.path else '?'}slipway={secrets.token_hex(6)}" if check is VERSION else ""
+        target = url + check.path + mark
+        return self._client.probe(target, method=check.method, headers=headers, timeout_s=timeout_s, fresh=fresh)
+
+    @staticmethod
+    def _seen(answer: Answer) -> Seen:
+        if answer.status == 0:
+            return Seen(None, reason=f"no answer ({answer.error})")
+        if answer.headers.get("age", "0") not in {"", "0"}:
+            return Seen(None, reason=f"a cache answered, {answer.headers['age'][:9]} s old")
+        if answer.status != VERSION.status:
+            return Seen(None, reason=f"{VERSION.path} answered {answer.status}", answered=answer.status == NOT_FOUND)
+        body = answer.json()
+        commit = parse_sha(body.get("commit")) if isinstance(body, dict) else None
+        if not isinstance(body, dict) or commit is None:
+            return Seen(None, reason=f"{VERSION.path} named no full commit", answered=True)
+        instance = body.get("instance")
+        return Seen(commit, instance if isinstance(instance, str) and instance else None)
+
+    @staticmethod
+    def judge_answer(check: Check, answer: Answer, arm: str, t_s: float, seen: Seen | None = None) -> Sample:
+        """Hold an answer against a check's expectation."""
+        reason = seen.reason if seen else _deviation(check, answer)
+        return Sample(t_s, check.name, arm, answer.ms, not reason, reason)
+
+
+def _deviation(check: Check, answer: Answer) -> str:
+    """Say what differs from the expectation; empty where nothing does."""
+    if answer.status == 0:
+        return f"no answer ({answer.error})"
+    if answer.status != check.status:
+        return f"expected status {check.status}, got {answer.status}"
+    if not check.json:
+        return ""
+    body = answer.json()
+    wrong = [name for name, value in check.json.items() if _at(body, name) != value]
+    return f"expected {wrong[0]} = {check.json[wrong[0]]!r}, got {_at(body, wrong[0])!r:.60}" if wrong else ""
+
+
+def _at(body: object, dotted: str) -> object:
+    for part in dotted.split("."):
+        body = body.get(part) if isinstance(body, dict) else None
+    return body
+
+
+def _drain(answers: queue.SimpleQueue[Observation]) -> list[Observation]:
+    rows = []
+    while not answers.empty():
+        rows.append(answers.get_nowait())
+    return rows

@@ -1,0 +1,178 @@
+"""Steady user traffic, counted: what the users of a service saw during a drill.
+
+It is an open loop: requests leave at their own times, however slow the answers are, because users do not slow down.
+How many failures are too many is not decided here.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import httpx
+
+ANSWER_LIMIT_S = 5.0  # also what stopping may take: then everything in flight has ended by itself
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A request that users send, and what they expect: a status and, if given, a JSON body that satisfies `accept`."""
+
+    path: str
+    method: str = "GET"
+    status: int = 200
+    accept: Callable[[Any], bool] | None = None
+    body: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One request: when it was due (monotonic seconds), what went wrong (empty if nothing), how long it took."""
+
+    sent_s: float
+    path: str
+    failure: str
+    latency_ms: float
+
+
+@dataclass(frozen=True)
+class Second:
+    """The requests that were due in one monotonic second; `latencies_ms` are sorted, those of failures included."""
+
+    second: int
+    sent: int
+    failed: int
+    reasons: Mapping[str, int]
+    latencies_ms: tuple[float, ...]
+
+
+class Traffic:
+    """Sends `rate_per_s` requests a second to the endpoints in turn, half over kept connections, half over fresh ones.
+
+    A request is counted in the second in which it was due. One that could not be sent, because `in_flight_limit` were
+    still waiting, has failed; so has one without an answer within `ANSWER_LIMIT_S` seconds.
+    """
+
+    def __init__(
+        self, url: str, endpoints: Sequence[Endpoint], rate_per_s: float = 50.0, *, in_flight_limit: int = 1000
+    ) -> None:
+        self._url = url
+        self._endpoints = endpoints
+        self._rate_per_s = rate_per_s
+        self._in_flight_limit = in_flight_limit
+        self._in_flight: set[asyncio.Task[None]] = set()
+        self._outcomes: list[Outcome] = []
+        self._stack = contextlib.AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with contextlib.AsyncExitStack() as stack:
+            kept = await stack.enter_async_context(self._client(self._in_flight_limit))
+            fresh = await stack.enter_async_context(self._client(0))
+            self._clients = (kept, fresh)
+            self._driving = asyncio.create_task(self._drive())
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        async with self._stack:
+            await self.stop()
+
+    async def stop(self) -> None:
+        """Send nothing more and wait for the answers that are due; raises what broke the traffic itself, if any."""
+        self._driving.cancel()
+        await asyncio.wait({self._driving, *self._in_flight}, timeout=ANSWER_LIMIT_S)
+        for task in tuple(self._in_flight):
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._driving
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """Every request that has ended, in the order of ending."""
+        return tuple(self._outcomes)
+
+    @property
+    def requests(self) -> int:
+        """How many requests have ended."""
+        return len(self._outcomes)
+
+    @property
+    def failures(self) -> int:
+        """How many of them failed."""
+        return sum(1 for outcome in self._outcomes if outcome.failure)
+
+    @property
+    def by_second(self) -> tuple[Second, ...]:
+        """The requests by the second in which they were due; a second without requests is not there."""
+        ordered = sorted(self._outcomes, key=_second)
+        return tuple(_summed(second, outcomes) for second, outcomes in itertools.groupby(ordered, key=_second))
+
+    def failures_between(self, start_s: float, end_s: float) -> int:
+        """Count the failures among requests that were due from `start_s` until before `end_s` (monotonic seconds)."""
+        return sum(1 for outcome in self._outcomes if outcome.failure and start_s <= outcome.sent_s < end_s)
+
+    def _client(self, kept: int) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            base_url=self._url,
+            trust_env=False,
+            timeout=ANSWER_LIMIT_S,
+            headers={} if kept else {"connection": "close"},
+            limits=httpx.Limits(max_connections=self._in_flight_limit, max_keepalive_connections=kept),
+        )
+
+    async def _drive(self) -> None:
+        start_s = time.monotonic()
+        for number in itertools.count():
+            due_s = start_s + number / self._rate_per_s
+            await asyncio.sleep(due_s - time.monotonic())
+            self._send(number, due_s)
+
+    def _send(self, number: int, due_s: float) -> None:
+        client = self._clients[number % 2]
+        endpoint = self._endpoints[number // 2 % len(self._endpoints)]
+        if len(self._in_flight) >= self._in_flight_limit:
+            self._outcomes.append(Outcome(due_s, endpoint.path, "not sent", 0.0))
+            return
+        task = asyncio.create_task(self._ask(client, endpoint, due_s))
+        self._in_flight.add(task)
+        task.add_done_callback(self._in_flight.discard)
+
+    async def _ask(self, client: httpx.AsyncClient, endpoint: Endpoint, due_s: float) -> None:
+        failure = "unanswered"
+        try:
+            async with asyncio.timeout(ANSWER_LIMIT_S):
+                answer = await client.request(endpoint.method, endpoint.path, json=endpoint.body)
+            failure = judge_answer(endpoint, answer.status_code, answer.content)
+        except (TimeoutError, httpx.HTTPError) as error:
+            failure = type(error).__name__
+        finally:
+            self._outcomes.append(Outcome(due_s, endpoint.path, failure, (time.monotonic() - due_s) * 1000))
+
+
+def judge_answer(endpoint: Endpoint, status: int, content: bytes) -> str:
+    """Say what is wrong with an answer; nothing if it is as expected."""
+    if status != endpoint.status:
+        return f"status {status}"
+    if not endpoint.accept:
+        return ""
+    try:
+        body = json.loads(content)
+    except ValueError:
+        return "not JSON"
+    return "" if endpoint.accept(body) else "unexpected body"
+
+
+def _second(outcome: Outcome) -> int:
+    return int(outcome.sent_s)
+
+
+def _summed(second: int, outcomes: Iterable[Outcome]) -> Second:
+    every = tuple(outcomes)
+    reasons = Counter(outcome.failure for outcome in every if outcome.failure)
+    latencies_ms = tuple(sorted(outcome.latency_ms for outcome in every))
+    return Second(second, len(every), reasons.total(), dict(reasons), latencies_ms)

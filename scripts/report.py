@@ -1,0 +1,166 @@
+"""Say what became of a release, from its journal alone: `release.json` for tools, Markdown for people."""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from scripts.journal import Event, Kind
+from scripts.release import DeployState, Release, Stage, short
+from scripts.state import Ended, RunState, TargetState, replay
+
+SHOWN_EVENTS = {Kind.INTENT: "asked for", Kind.DONE: "accepted", Kind.FAILED: "refused", Kind.PROOF: "proven"}
+
+
+class Result(enum.StrEnum):
+    """What became of a release."""
+
+    ROLLED_OUT = "rolled_out"
+    ROLLED_BACK = "rolled_back_to"
+    NEVER_STARTED = "never_started"
+    SUPERSEDED = "superseded"
+    STILL_BROKEN = "still_broken"
+
+
+def judge_result(state: RunState) -> Result:
+    """Give the one word; what is not known to have ended well is still broken."""
+    if state.superseded:
+        return Result.SUPERSEDED
+    if _last(state, not_proven=True):
+        return Result.STILL_BROKEN
+    if state.passed(Stage.BAKE):
+        return Result.ROLLED_OUT
+    if not state.moved:
+        return Result.NEVER_STARTED
+    if not (state.passed(Stage.ROLLBACK) or state.passed(Stage.RECOVER)):
+        return Result.STILL_BROKEN
+    targets = state.targets.values()
+    if all(target.proven and target.baseline and target.proven == target.baseline.commit for target in targets):
+        went = any(target.rollback for target in targets)
+        return Result.ROLLED_BACK if went else Result.NEVER_STARTED
+    return Result.NEVER_STARTED if all(_never_live(target) for target in targets) else Result.STILL_BROKEN
+
+
+def _last(state: RunState, *, not_proven: bool) -> bool:
+    rows = [state.stages.get(Stage.ROLLBACK), state.stages.get(Stage.RECOVER)]
+    ended = [row for row in rows if row and row.ended_at and row.verdict]
+    last = max(ended, key=lambda row: row.ended_at or row.started_at, default=None)
+    return last is not None and last.verdict is not None and last.verdict.not_proven is not_proven
+
+
+def _never_live(target: TargetState) -> bool:
+    deployment = target.deploy.deployment if target.deploy else None
+    return deployment is None or deployment.state in {DeployState.FAILED, DeployState.CANCELED}
+
+
+def as_json(state: RunState) -> dict[str, object]:
+    """Give release.json: one versioned object."""
+    release = state.release
+    return {
+        "version": 1,
+        "commit": release.commit if release else None,
+        "run_id": release.run_id if release else None,
+        "started_at": release.started_at.isoformat() if release else None,
+        "result": judge_result(state),
+        "targets": {name: _target_json(target, release) for name, target in state.targets.items()},
+        "stages": [_stage_json(stage, row) for stage, row in state.stages.items()],
+    }
+
+
+def _target_json(target: TargetState, release: Release | None) -> dict[str, object]:
+    baseline = target.baseline
+    deployment = target.deploy.deployment if target.deploy else None
+    return {
+        "from": baseline.commit if baseline else None,
+        "from_deploy": baseline.deployment_id if baseline else None,
+        "to": release.commit if release and target.asked else None,
+        "to_deploy": deployment.id if deployment else None,
+        "rolled_back": target.rollback is not None,
+        "proven": target.proven,
+    }
+
+
+def _stage_json(stage: Stage, row: Ended) -> dict[str, object]:
+    seconds = (row.ended_at - row.started_at).total_seconds() if row.ended_at else None
+    return {
+        "stage": stage,
+        "outcome": row.verdict.outcome if row.verdict else "lost",
+        "reason": row.verdict.reason if row.verdict else "the run was lost in this stage",
+        "exit_code": row.exit_code,
+        "started_at": row.started_at.isoformat(),
+        "duration_s": seconds,
+    }
+
+
+TITLES: Mapping[Result, str] = {
+    Result.ROLLED_OUT: "{new} is released and proven",
+    Result.ROLLED_BACK: "{new} was bad and was rolled back; {old} is proven to serve again",
+    Result.NEVER_STARTED: "{new} was blocked before it served users; {old} still serves",
+    Result.SUPERSEDED: "{new} was superseded: someone else moved production",
+    Result.STILL_BROKEN: "STILL BROKEN: what serves is not proven; a person is needed now",
+}
+
+
+def render_markdown(events: Iterable[Event]) -> str:
+    """Give the step summary: result, from and to, stages, timeline, the next command."""
+    rows = list(events)
+    state = replay(rows)
+    if state.release is None:
+        return "## Nothing was released\n\nThere is no journal: no stage got as far as a plan.\n"
+    olds = [target.baseline.commit for target in state.targets.values() if target.baseline]
+    old = short(olds[0]) if olds else "nothing"
+    lines = [f"## {TITLES[judge_result(state)].format(new=short(state.release.commit), old=old)}", ""]
+    lines += _table_of_targets(state) + _table_of_stages(state) + _timeline(rows) + _next_command(state)
+    return "\n".join(lines) + "\n"
+
+
+def _table_of_targets(state: RunState) -> list[str]:
+    lines = ["| target | from | to | proven to serve |", "|---|---|---|---|"]
+    for name, target in state.targets.items():
+        old = short(target.baseline.commit) if target.baseline and not target.baseline.first else "nothing"
+        new = short(state.release.commit) if state.release and target.asked else "not asked"
+        lines.append(f"| {name} | `{old}` | `{new}` | `{short(target.proven)}` |")
+    return [*lines, ""]
+
+
+def _table_of_stages(state: RunState) -> list[str]:
+    lines = ["| stage | verdict | reason | seconds |", "|---|---|---|---|"]
+    for stage, row in state.stages.items():
+        told = _stage_json(stage, row)
+        seconds = f"{told['duration_s']:.1f}" if isinstance(told["duration_s"], float) else ""
+        lines.append(f"| {stage} | **{told['outcome']}** | {_cell(str(told['reason']))} | {seconds} |")
+    return [*lines, ""]
+
+
+def _timeline(events: list[Event]) -> list[str]:
+    shown = [event for event in events if event.kind in SHOWN_EVENTS]
+    lines = ["<details><summary>Timeline (UTC)</summary>", ""]
+    for event in shown:
+        what = event.text("action") or "commit"
+        commit = event.text("commit")[:7]
+        lines.append(f"- {event.at:%H:%M:%S} {event.target}: {what} `{commit}` {SHOWN_EVENTS[event.kind]}")
+    return [*lines, "", "</details>", ""] if shown else []
+
+
+def _next_command(state: RunState) -> list[str]:
+    steps = [row.verdict.next_step for row in state.stages.values() if row.verdict and row.verdict.next_step]
+    return [f"**Next:** {_cell(steps[-1])}"] if steps else []
+
+
+def _cell(text: str) -> str:
+    """Keep a text inside its table cell, and from being read as Markdown or HTML."""
+    for mark in ("\\", "|", "`", "*", "_", "[", "]", "<", ">"):
+        text = text.replace(mark, f"\\{mark}")
+    return " ".join(text.split())
+
+
+def write_json(folder: Path, state: RunState) -> dict[str, object]:
+    """Write release.json beside the journal, by a temporary file and a rename, so that no reader sees half of it."""
+    told = as_json(state)
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = folder / "release.json.part"
+    draft.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    draft.replace(folder / "release.json")
+    return told

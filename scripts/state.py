@@ -1,0 +1,181 @@
+"""What a journal adds up to: the release, what was done to each target, and how each stage ended. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from scripts.journal import Event, Kind
+from scripts.release import Baseline, Deployment, DeployState, Release, Sha, Stage, parse_sha
+from scripts.verdict import Outcome, Verdict
+
+DEPLOY, PROMOTE, ROLL_BACK, CANCEL = "deploy", "promote", "roll_back", "cancel"
+
+
+@dataclass(frozen=True)
+class Change:
+    """A mutation of a target: asked for (`known` are the deployments there before), and what the platform named."""
+
+    known: frozenset[str] = frozenset()
+    deployment: Deployment | None = None
+    refused: str = ""
+
+
+@dataclass(frozen=True)
+class TargetState:
+    """One target, as far as this release has touched it."""
+
+    baseline: Baseline | None = None
+    deploy: Change | None = None
+    rollback: Change | None = None
+    promoted: bool = False
+    proven: Sha | None = None
+
+    @property
+    def asked(self) -> bool:
+        """Whether the platform may be at work on the candidate, or may serve it."""
+        return self.deploy is not None and not self.deploy.refused
+
+    @property
+    def own_ids(self) -> frozenset[str]:
+        """The deployments that are ours to act on: the baseline, the candidate, the rollback."""
+        changes = [change.deployment for change in (self.deploy, self.rollback) if change and change.deployment]
+        ids = [row.id for row in changes] + [self.baseline.deployment_id if self.baseline else None]
+        return frozenset(row for row in ids if row)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a stage ended; `verdict` None means that it was started and never ended: the run was lost in it."""
+
+    started_at: datetime
+    ended_at: datetime | None = None
+    verdict: Verdict | None = None
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True)
+class RunState:
+    """The whole."""
+
+    release: Release | None = None
+    targets: Mapping[str, TargetState] = field(default_factory=dict)
+    stages: Mapping[Stage, Ended] = field(default_factory=dict)
+
+    @property
+    def superseded(self) -> bool:
+        """Whether someone else moved production during this run."""
+        return any(row.verdict is not None and row.verdict.superseded for row in self.stages.values())
+
+    def passed(self, stage: Stage) -> bool:
+        """Whether a stage's last run passed."""
+        row = self.stages.get(stage)
+        return row is not None and row.verdict is not None and row.verdict.passed
+
+    @property
+    def moved(self) -> bool:
+        """Whether any platform was asked for anything."""
+        return any(target.asked for target in self.targets.values())
+
+
+def replay(events: Iterable[Event]) -> RunState:
+    """Give what the events add up to."""
+    state = RunState()
+    for event in events:
+        state = _apply(state, event)
+    return state
+
+
+def _apply(state: RunState, event: Event) -> RunState:
+    match event.kind:
+        case Kind.RELEASE:
+            return replace(state, release=_release(event))
+        case Kind.STAGE_STARTED | Kind.STAGE_ENDED:
+            return replace(state, stages={**state.stages, Stage(event.text("stage")): _ended(state, event)})
+        case Kind.NOTE:
+            return state
+        case _:
+            old = state.targets.get(event.target, TargetState())
+            return replace(state, targets={**state.targets, event.target: _touched(old, event)})
+
+
+def _touched(target: TargetState, event: Event) -> TargetState:
+    match event.kind:
+        case Kind.BASELINE:
+            return replace(target, baseline=_baseline(event))
+        case Kind.PROOF:
+            return replace(target, proven=parse_sha(event.text("commit")))
+        case Kind.INTENT | Kind.DONE | Kind.FAILED | Kind.DEPLOYMENT:
+            return _changed(target, event)
+        case _:
+            return target
+
+
+def _changed(target: TargetState, event: Event) -> TargetState:
+    match event.text("action"):
+        case "deploy":
+            return replace(target, deploy=_change(target.deploy, event))
+        case "roll_back":
+            return replace(target, rollback=_change(target.rollback, event))
+        case "promote":
+            return replace(target, promoted=event.kind is Kind.DONE or target.promoted)
+        case _:
+            return target
+
+
+def _change(change: Change | None, event: Event) -> Change:
+    if event.kind is Kind.INTENT:
+        return Change(known=frozenset(map(str, _rows(event.fields.get("known")))))
+    old = change or Change()
+    if event.kind is Kind.FAILED:
+        return replace(old, refused=event.text("reason") or "refused")
+    deployment = Deployment(
+        id=event.text("id") or (old.deployment.id if old.deployment else None),
+        commit=parse_sha(event.text("commit")),
+        state=DeployState(event.text("state")),
+        detail=event.text("detail"),
+    )
+    return replace(old, deployment=deployment)
+
+
+def _ended(state: RunState, event: Event) -> Ended:
+    if event.kind is Kind.STAGE_STARTED:
+        return Ended(event.at)
+    begun = state.stages.get(Stage(event.text("stage")))
+    flags = {name: bool(event.fields.get(name)) for name in ("not_proven", "superseded", "environment")}
+    verdict = Verdict(Outcome(event.text("outcome")), event.text("reason"), event.text("next_step"), **flags)
+    code = event.fields.get("exit_code")
+    started_at = begun.started_at if begun else event.at
+    return Ended(started_at, event.at, verdict, code if isinstance(code, int) else verdict.exit_code)
+
+
+def _release(event: Event) -> Release:
+    commit = parse_sha(event.text("commit"))
+    assert commit is not None, "the journal's own release event always holds a full commit"  # noqa: S101
+    targets = tuple(map(str, _rows(event.fields.get("targets"))))
+    return Release(commit, event.text("run_id"), datetime.fromisoformat(event.text("started_at")), targets)
+
+
+def _baseline(event: Event) -> Baseline:
+    fields = event.fields
+    return Baseline(
+        target=event.target,
+        commit=parse_sha(fields.get("commit")),
+        deployment_id=event.text("deployment_id") or None,
+        proven=bool(fields.get("proven")),
+        instances=_count(fields.get("instances"), 1),
+        instance_ids=tuple(map(str, _rows(fields.get("instance_ids")))),
+        healthy=bool(fields.get("healthy")),
+        first=bool(fields.get("first")),
+        probes=_count(fields.get("probes"), 0),
+        failures_by_s=tuple(_count(row, 0) for row in _rows(fields.get("failures_by_s"))),
+    )
+
+
+def _rows(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def _count(value: object, default: int) -> int:
+    return value if isinstance(value, int) else default

@@ -1,0 +1,127 @@
+"""Prove that a commit is the one that answers, from every instance, and that the checks hold."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+
+from scripts.clock import Deadline
+from scripts.identity import LEAST_ANSWERS, Identity
+from scripts.journal import Kind
+from scripts.probe import CANDIDATE
+from scripts.release import Sha, short
+from scripts.samples import append_samples
+from scripts.stage import Ports, Target, planned
+from scripts.verdict import Sample, Verdict, failed, passed, superseded_by, worst
+
+
+def verify(ports: Ports) -> Verdict:
+    """Prove the candidate on every target."""
+    state = ports.state()
+    release = planned(state)
+    verdicts = []
+    for target in ports.targets:
+        baseline = state.targets[target.name].baseline
+        known = frozenset(filter(None, (release.commit, baseline.commit if baseline else None)))
+        deadline = ports.deadline(ports.config.verify.deadline_s)
+        proof = prove(ports, target, release.commit, known, deadline)
+        if proof.proven:
+            journal_proof(ports, target, proof)
+        verdicts.append(judge_proof(target.name, proof, ports.config.verify.deadline_s))
+    return worst(verdicts)
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was seen when a commit had to be proven."""
+
+    identity: Identity
+    instances: int
+    rows: Counter[str] = field(default_factory=Counter)
+    trouble: str = ""
+    stranger: Sha | None = None
+
+    @property
+    def identified(self) -> bool:
+        """Whether the commit answers from every instance."""
+        return self.identity.proven(self.instances)
+
+    @property
+    def proven(self) -> bool:
+        """Whether it does, and every critical check held three times in a row."""
+        return self.identified and not self.trouble and not self.stranger
+
+
+def prove(
+    ports: Ports,
+    target: Target,
+    commit: Sha,
+    known: frozenset[Sha],
+    deadline: Deadline,
+    old_instances: frozenset[str] = frozenset(),
+) -> Proof:
+    """Ask `/version` and every check, round after round, until all is proven, a stranger answers, or time is up.
+
+    `known` are the commits that may answer meanwhile; three answers in a row of any other end it. Answers of
+    `old_instances` do not count: they served before the change that is to be proven.
+    """
+    proof = Proof(Identity(commit), target.instances, Counter(), "no check has run yet")
+    samples: list[Sample] = []
+    start_s = ports.clock.monotonic()
+    try:
+        while not deadline.passed:
+            proof = _round(ports, target, proof, known, old_instances, samples, start_s)
+            if proof.proven or proof.stranger:
+                return proof
+            deadline.pause(1 / ports.config.probe.rate_per_s)
+        return proof
+    finally:
+        append_samples(ports.folder, target.name, samples)
+
+
+def _round(
+    ports: Ports,
+    target: Target,
+    proof: Proof,
+    known: frozenset[Sha],
+    old_instances: frozenset[str],
+    samples: list[Sample],
+    start_s: float,
+) -> Proof:
+    seen = ports.witness.ask_version(target.url)
+    if seen.instance in old_instances:
+        seen = replace(seen, commit=None, reason="an instance from before the change answered")
+    identity = proof.identity.observe(seen)
+    rows, trouble = Counter(proof.rows), ""
+    for check in ports.witness.checks:
+        sample = replace(ports.witness.run(target.url, check), t_s=ports.clock.monotonic() - start_s, arm=CANDIDATE)
+        samples.append(sample)
+        rows[check.name] = rows[check.name] + 1 if sample.ok else 0
+        if check.critical and rows[check.name] < LEAST_ANSWERS:
+            trouble = trouble or f"{check.name}: {sample.reason or 'not yet three times in a row'}"
+    strange = identity.stranger_row >= LEAST_ANSWERS and identity.stranger not in known
+    return Proof(identity, proof.instances, rows, trouble, identity.stranger if strange else None)
+
+
+def judge_proof(name: str, proof: Proof, limit_s: float) -> Verdict:
+    """Say what a proof, or the lack of one, means for the release."""
+    commit = short(proof.identity.expected)
+    if proof.stranger:
+        return superseded_by(f"{name} answers as {short(proof.stranger)}")
+    if not proof.identified:
+        seen = proof.identity.describe(proof.instances)
+        return failed(f"{name}: {commit} was not proven to answer within {limit_s:g} s: {seen}")
+    if proof.trouble:
+        return failed(f"{name}: {commit} answers, but its checks did not hold within {limit_s:g} s: {proof.trouble}")
+    return passed(f"{name}: {commit} answers, {proof.identity.describe(proof.instances)}; the checks hold")
+
+
+def journal_proof(ports: Ports, target: Target, proof: Proof) -> None:
+    """Write down that a commit was proven to serve."""
+    ports.journal.append(
+        Kind.PROOF,
+        target.name,
+        commit=proof.identity.expected,
+        answers=proof.identity.row,
+        instances=sorted(proof.identity.instances),
+    )

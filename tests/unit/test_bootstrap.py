@@ -1,0 +1,496 @@
+"""The real `scripts/__main__.py`, run in throw-away checkouts with wheels made here: no network, no patching."""
+
+import ast
+import base64
+import hashlib
+import importlib.util
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+SOURCE = Path(__file__).parents[2] / "scripts" / "__main__.py"
+BASE = str(getattr(sys, "_base_executable", sys.executable))  # not a venv: it has none of our pins
+MINOR = f"{sys.version_info.major}.{sys.version_info.minor}"
+CLI = """
+import json, os, sys
+def main(arguments):
+    print(json.dumps({"prefix": sys.prefix, "arguments": arguments, "cwd": os.getcwd(), "stdin": sys.stdin.read()}))
+    return 0
+"""
+# Runs the file as if on an old Python, whose own version therefore does not count.
+AS_OLD_PYTHON = "import runpy, sys; sys.version_info = (3, 9, 18, 'final', 0); "
+AS_WINDOWS = "import runpy, sys; sys.modules['fcntl'] = None; "
+RUN_FOLDER = "sys.argv[0] = sys.argv.pop(1); runpy.run_path(sys.argv[0], run_name='__main__')"
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A project of three locks with one package each, and the index folder with their wheels."""
+
+    root: Path
+
+    @property
+    def venv(self) -> Path:
+        """Where the file may make an environment."""
+        return self.root / ".venv"
+
+    @property
+    def stamp(self) -> Path:
+        """What says that the environment is finished."""
+        return self.venv / "slipway-stamp.json"
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """Return all that a run sees: nothing of ours, and an empty home."""
+        home = str(self.root.parent / "home")
+        index = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(self.root / "wheels"), "PIP_RETRIES": "0"}
+        return {"PATH": "/nowhere", "HOME": home, "LC_ALL": "C.UTF-8", **index, **more}
+
+    def start(self, *command: str, **environment: str) -> "subprocess.Popen[str]":
+        """Start a command and leave it running."""
+        return subprocess.Popen(
+            command,
+            cwd=self.root.parent,
+            env=self.environment(**environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def command(self, *arguments: str, python: str = BASE) -> list[str]:
+        """Return the command line of a verb."""
+        return [python, "-E", str(self.root / "scripts"), *arguments]
+
+    def run(self, *arguments: str, python: str = BASE, **environment: str) -> "subprocess.CompletedProcess[str]":
+        """Run a verb from another folder than the root."""
+        return self.call(*self.command(*arguments, python=python), **environment)
+
+    def call(self, *command: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        """Run any command to its end."""
+        environment = self.environment(**environment)
+        return subprocess.run(
+            command, cwd=self.root.parent, env=environment, input="typed", capture_output=True, text=True, check=False
+        )
+
+    def pin(self, lock: str, name: str, version: str = "1.0") -> None:
+        """Build a wheel and make it the one package of a lock."""
+        digest = hashlib.sha256(make_wheel(self.root / "wheels", name, version).read_bytes()).hexdigest()
+        (self.root / lock).write_text(f"# made by the test\n{name}=={version} \\\n    --hash=sha256:{digest}\n")
+
+
+def make_wheel(folder: Path, name: str, version: str) -> Path:
+    """Write the smallest wheel that pip accepts."""
+    info = f"{name}-{version}.dist-info"
+    content = {
+        f"{name}.py": "",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    hashes = {path: base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()) for path, text in content.items()}
+    record = [f"{path},sha256={hashes[path].decode().rstrip('=')},{len(text)}" for path, text in content.items()]
+    content[f"{info}/RECORD"] = "\n".join([*record, f"{info}/RECORD,,", ""])
+    folder.mkdir(exist_ok=True)
+    wheel = folder / f"{name}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for path, text in content.items():
+            archive.writestr(path, text)
+    return wheel
+
+
+def make_checkout(folder: Path) -> Checkout:
+    """Write a checkout without a .venv."""
+    checkout = Checkout(folder / "checkout")
+    (checkout.root / "scripts").mkdir(parents=True)
+    (folder / "home").mkdir()
+    shutil.copy(SOURCE, checkout.root / "scripts")
+    (checkout.root / "scripts" / "__init__.py").touch()
+    (checkout.root / "scripts" / "cli.py").write_text(CLI)
+    (checkout.root / ".python-version").write_text(f" {MINOR}.0 \n")
+    checkout.pin("requirements.txt", "the_service")
+    checkout.pin("scripts/requirements.txt", "the_release")
+    checkout.pin("requirements-dev.txt", "the_tools")
+    return checkout
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Checkout:
+    """A checkout as cloned."""
+    return make_checkout(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def first_build(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A checkout after its first release verb; only to be copied."""
+    checkout = make_checkout(tmp_path_factory.mktemp("first"))
+    assert checkout.run("plan").returncode == 0
+    return checkout
+
+
+@pytest.fixture
+def built(first_build: Checkout, tmp_path: Path) -> Checkout:
+    """A checkout whose .venv holds the release lock, with a file in it that a new .venv would not have."""
+    shutil.copytree(first_build.root.parent, tmp_path, symlinks=True, dirs_exist_ok=True)
+    checkout = Checkout(tmp_path / "checkout")
+    checkout.stamp.write_text(checkout.stamp.read_text().replace(str(first_build.root), str(checkout.root)))
+    (checkout.venv / "kept").touch()
+    return checkout
+
+
+def load(path: Path) -> ModuleType:
+    """Import the file as a module, which decides for the checkout that it lies in."""
+    spec = importlib.util.spec_from_file_location("bootstrap", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def bootstrap() -> ModuleType:
+    """The file as a module, for its decisions."""
+    return load(SOURCE)
+
+
+@pytest.fixture
+def silent_index() -> Iterator[socket.socket]:
+    """A package index that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(30)
+        yield server
+
+
+def url_of(server: socket.socket) -> dict[str, str]:
+    """Return the settings that send pip to a server."""
+    return {"PIP_NO_INDEX": "0", "PIP_INDEX_URL": f"http://127.0.0.1:{server.getsockname()[1]}/simple"}
+
+
+def wait_for_line(run: "subprocess.Popen[str]", words: str) -> None:
+    """Read a run's stderr up to the line that holds the words."""
+    assert run.stderr is not None
+    assert any(words in line for line in run.stderr), f"ended without saying: {words}"
+
+
+def executable(path: Path, script: str) -> Path:
+    """Write a shell script that poses as a program."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_it_parses_on_the_python_that_a_machine_may_have() -> None:
+    """The file has no syntax that is younger than Python 3.9."""
+    ast.parse(SOURCE.read_text(), feature_version=(3, 9))
+
+
+@pytest.mark.parametrize(
+    ("line", "small"),
+    [
+        ("", True),
+        ("--help", True),
+        ("-h", True),
+        ("--version", True),
+        ("plan", True),
+        ("--json rollback --to x", True),
+        ("rehearse --help", True),
+        ("rehearse", False),
+        ("test -- --help", False),
+        ("-v lint", False),
+        ("plans", False),
+    ],
+)
+def test_only_the_release_path_and_help_do_with_the_release_lock(bootstrap: ModuleType, line: str, small: bool) -> None:
+    """A release verb, help and no verb need one lock; any other verb, known or not, needs all three."""
+    assert bootstrap.needed_locks(line.split()) == (("scripts/requirements.txt",) if small else bootstrap.ALL_LOCKS)
+
+
+@pytest.mark.parametrize(
+    ("pin", "folder", "met"),
+    [
+        ("a-b==1.0", "a_b-1.0.dist-info", True),
+        ("a.b[c,d]==1.0 \\", "A_B-1.0.dist-info", True),
+        ("certifi==2026.1.4", "certifi-2026.01.04.dist-info", True),
+        ("a==1.0+local", "a-1.0+local.dist-info", True),
+        ("a==1.0", "a-1.0.1.dist-info", False),
+        ("a==1.10", "a-1.1.dist-info", False),
+        ("a==1.0", "a-1.0.egg-info", False),
+        ("a==1.0", "ab-1.0.dist-info", False),
+        ("a==1.0 ; python_version < '3'", "b-1.0.dist-info", True),
+        ("a==1.0 ; python_version < '3'", "a-1.1.dist-info", False),
+        ("# a==1.0\n    # via a==1.0", "b-1.0.dist-info", True),
+    ],
+)
+def test_a_pin_is_met_by_exactly_its_version(
+    bootstrap: ModuleType, tmp_path: Path, pin: str, folder: str, met: bool
+) -> None:
+    """Names compare by PEP 503, versions exactly; a pin with a marker may be absent, but not of another version."""
+    (tmp_path / folder).mkdir()
+    assert (not bootstrap.unmet_pins([pin], [str(tmp_path / "missing"), str(tmp_path)])) is met
+
+
+def test_the_first_folder_on_the_path_counts(bootstrap: ModuleType, tmp_path: Path) -> None:
+    """A pinned version behind another one is not what an import gets, so it does not count."""
+    for folder, version in (("first", "2"), ("second", "1")):
+        (tmp_path / folder / f"a-{version}.dist-info").mkdir(parents=True)
+    assert bootstrap.unmet_pins(["a==1"], [str(tmp_path / "first"), str(tmp_path / "second")]) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("stamp", "why"),
+    [
+        ({}, ""),
+        ({"locks": {"x": "1"}}, ""),
+        ({"locks": {"x": "1", "y": "2", "z": "old"}}, ""),
+        ({"locks": {"x": "0"}}, "changed: x"),
+        ({"prefix": "/elsewhere/.venv"}, "moved here from /elsewhere/.venv"),
+        ({"wanted": "3.12"}, ".python-version now says 3.13"),
+    ],
+)
+def test_a_stamp_holds_for_its_locks_its_place_and_its_python(
+    bootstrap: ModuleType, stamp: dict[str, object], why: str
+) -> None:
+    """A lock that changed, another folder or another wanted Python make .venv anew; a lock it never had does not."""
+    recorded = {"locks": {"x": "1", "y": "2"}, "python": "3.13.0", "wanted": "3.13", "prefix": str(bootstrap.VENV)}
+    found = bootstrap.judge_stamp(bootstrap.Stamp(**{**recorded, **stamp}), {"x": "1", "y": "2"}, "3.13")
+    assert (why in found) if why else (not found)
+
+
+def test_a_shim_that_fails_is_passed_over(
+    bootstrap: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first Python on PATH may be a shim that leads nowhere: the real one behind it is found."""
+    executable(tmp_path / "pyenv/shims/python3.99", "echo 'pyenv: python3.99: command not found' >&2; exit 127")
+    real = executable(tmp_path / "pyenv/versions/3.99.1/bin/python3.99", "echo 3.99.1; echo $0")
+    monkeypatch.setenv("PATH", f"{tmp_path}/pyenv/shims")
+    assert bootstrap.choose_python("3.99", bootstrap.find_pythons("3.99")).path == str(real)
+
+
+def test_another_python_does_where_the_wanted_one_is_absent(
+    bootstrap: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A Python of 3.12 or later is used in place of the wanted one, and that is said."""
+    assert bootstrap.choose_python("3.99", [BASE]).version.startswith(f"{MINOR}.")
+    assert "no Python 3.99" in capsys.readouterr().err
+
+
+def test_without_a_python_it_lists_what_it_tried(fresh: Checkout) -> None:
+    """Where no Python fits, exit 2 names each candidate with its trouble and says how to get one."""
+    tools = fresh.root.parent / "tools"
+    executable(tools / "python3.13", "echo 'pyenv: python3.13: command not found' >&2; exit 127")
+    executable(tools / "python3.12", "echo 'Traceback' >&2; echo 'No module named ensurepip' >&2; exit 1")
+    executable(tools / "python3", "echo 3.11.2; echo $0")
+    old = fresh.root.parent / "old"
+    old.symlink_to(executable(tools / "python3.9", "echo 3.9.18; echo $0"))
+    hide = f"sys.executable = {str(old)!r}; "
+    result = fresh.call(
+        BASE, "-c", AS_OLD_PYTHON + hide + RUN_FOLDER, str(fresh.root / "scripts"), "plan", PATH=str(tools)
+    )
+    assert result.returncode == 2, result.stderr
+    assert "python3.13: exit 127: pyenv: python3.13: command not found" in result.stderr
+    assert "python3.12: exit 1: No module named ensurepip" in result.stderr
+    assert "python3: version 3.11.2" in result.stderr
+    assert "old: version 3.9.18" in result.stderr
+    assert "uv python install" in result.stderr
+    assert not fresh.venv.exists()
+
+
+def test_an_environment_that_has_the_pins_is_used_as_it_is(fresh: Checkout) -> None:
+    """In CI or an activated environment nothing is made, and help takes less than 0.2 s."""
+    mine = fresh.root.parent / "mine"
+    subprocess.run([BASE, "-m", "venv", "--without-pip", str(mine)], check=True)
+    with zipfile.ZipFile(fresh.root / "wheels" / "the_release-1.0-py3-none-any.whl") as wheel:
+        wheel.extractall(mine / "lib" / f"python{MINOR}" / "site-packages")
+    durations_s = []
+    for _ in range(5):
+        began = time.perf_counter()
+        result = fresh.run("--help", python=str(mine / "bin" / "python"))
+        durations_s.append(time.perf_counter() - began)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert json.loads(result.stdout)["prefix"] == str(mine)
+    assert not fresh.venv.exists()
+    assert min(durations_s) < 0.2, durations_s
+
+
+def test_an_old_python_makes_the_environment_with_a_newer_one(fresh: Checkout) -> None:
+    """Started on Python 3.9 with a broken shim first on PATH, it makes .venv with the next Python that runs."""
+    executable(fresh.root.parent / "shims" / f"python{MINOR}", "exit 127")
+    real = fresh.root.parent / "real"
+    real.mkdir()
+    (real / f"python{MINOR}").symlink_to(BASE)
+    path = f"{fresh.root.parent}/shims:{real}"
+    hide = "sys.executable = ''; "
+    result = fresh.call(BASE, "-c", AS_OLD_PYTHON + hide + RUN_FOLDER, str(fresh.root / "scripts"), "plan", PATH=path)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["prefix"] == str(fresh.venv)
+    assert f"making .venv with Python {MINOR}." in result.stderr
+    assert "(once; again only when a lock changes)" in result.stderr
+    assert f"home = {real}" in (fresh.venv / "pyvenv.cfg").read_text()
+
+
+def test_a_current_venv_is_only_used(built: Checkout) -> None:
+    """The second start says nothing, installs nothing, needs no network, and keeps folder, stdin and arguments."""
+    result = built.run("plan", "--note", "a b", PIP_FIND_LINKS="/nowhere")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert json.loads(result.stdout) == {
+        "prefix": str(built.venv),
+        "arguments": ["plan", "--note", "a b"],
+        "cwd": str(built.root.parent),
+        "stdin": "typed",
+    }
+
+
+def test_it_runs_as_a_module_from_the_root(built: Checkout) -> None:
+    """`python3 -m scripts` in the root is the same command."""
+    result = subprocess.run(
+        [BASE, "-m", "scripts", "plan"],
+        cwd=built.root,
+        env=built.environment(),
+        input="",
+        capture_output=True,
+        text=True,
+    )
+    assert json.loads(result.stdout)["prefix"] == str(built.venv), result.stderr
+
+
+def test_a_path_of_the_caller_does_not_shadow_the_pins(built: Checkout) -> None:
+    """With another version of a pinned package on PYTHONPATH, the pinned one is what runs."""
+    (built.root.parent / "mine" / "the_release-9.dist-info").mkdir(parents=True)
+    command = [str(built.venv / "bin" / "python"), str(built.root / "scripts"), "plan"]
+    result = built.call(*command, PYTHONPATH=str(built.root.parent / "mine"))
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_a_verb_that_needs_more_completes_the_venv(built: Checkout) -> None:
+    """After a release verb, `test` adds the other locks in place, whatever settings would lead pip elsewhere."""
+    elsewhere = str(built.root.parent / "elsewhere")
+    settings = {"PIP_TARGET": elsewhere, "PIP_USER": "1", "PIP_REQUIRE_VIRTUALENV": "1", "PYTHONHOME": elsewhere}
+    result = built.run("test", **settings)
+    assert result.returncode == 0, result.stderr
+    assert "completing .venv" in result.stderr
+    assert (built.venv / "kept").exists()
+    assert len(json.loads(built.stamp.read_text())["locks"]) == 3
+    assert built.run("lint", PIP_FIND_LINKS="/nowhere").stderr == ""
+
+
+def test_a_changed_lock_makes_the_venv_anew(built: Checkout) -> None:
+    """When a needed lock changed, .venv is made anew and holds what the lock now says."""
+    built.pin("scripts/requirements.txt", "the_release", "2.0")
+    result = built.run("plan")
+    assert result.returncode == 0, result.stderr
+    assert "changed: scripts/requirements.txt" in result.stderr
+    assert not (built.venv / "kept").exists()
+    assert [path.name for path in built.venv.glob("lib/*/site-packages/the_*.dist-info")] == [
+        "the_release-2.0.dist-info"
+    ]
+
+
+def test_a_package_changed_by_hand_is_noticed(built: Checkout) -> None:
+    """A pinned package that is gone from .venv is a reason to make it anew, whatever the stamp says."""
+    module = load(built.root / "scripts" / "__main__.py")
+    locks = module.read_locks(module.ALL_LOCKS)
+    assert module.judge_venv(module.read_stamp(), locks) == ""
+    (info,) = built.venv.glob("lib/*/site-packages/the_release-1.0.dist-info")
+    shutil.rmtree(info)
+    assert module.judge_venv(module.read_stamp(), locks) == "not as locked any more: the-release"
+
+
+def test_a_venv_whose_python_is_gone_is_noticed(built: Checkout) -> None:
+    """A .venv whose base interpreter was removed is a reason to make it anew."""
+    module = load(built.root / "scripts" / "__main__.py")
+    (built.venv / "bin" / "python").unlink()
+    (built.venv / "bin" / "python").symlink_to("/nowhere/python")
+    assert "is gone: No such file" in module.judge_venv(module.read_stamp(), {})
+
+
+def test_a_wrong_hash_is_named(built: Checkout) -> None:
+    """A package that is not the locked one ends in exit 2 that says so, without a traceback and without a stamp."""
+    make_wheel(built.root / "wheels", "the_tools", "1.0").write_bytes(b"another file")
+    result = built.run("test")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "does not have the hash" in result.stderr
+    assert "the_tools" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not built.stamp.exists()
+
+
+def test_what_pip_said_is_shown(built: Checkout) -> None:
+    """When pip cannot get a package, exit 2 shows the end of what it said and the next command."""
+    result = built.run("test", PIP_FIND_LINKS="/nowhere")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "No matching distribution found for the_" in result.stderr
+    assert "python3 -m scripts lock" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_missing_lock_is_a_configuration_error(fresh: Checkout) -> None:
+    """Without a lock there is nothing to install: exit 2 names it and how to bring it back."""
+    (fresh.root / "requirements-dev.txt").unlink()
+    result = fresh.run("test")
+    assert result.returncode == 2
+    assert "checkout -- requirements.txt scripts/requirements.txt requirements-dev.txt" in result.stderr
+    assert not fresh.venv.exists()
+
+
+def test_windows_is_refused(fresh: Checkout) -> None:
+    """Where there is no fcntl, exit 2 says in one line that Linux or macOS is needed."""
+    result = fresh.call(BASE, "-c", AS_WINDOWS + RUN_FOLDER, str(fresh.root / "scripts"), "plan")
+    assert result.returncode == 2
+    assert "Linux or macOS" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_two_at_once_build_once(fresh: Checkout) -> None:
+    """The second of two runs waits for the first, says so once, and finds the .venv ready."""
+    with fresh.start(*fresh.command("plan")) as first:
+        wait_for_line(first, "making .venv")
+        second = fresh.run("plan")
+        first.communicate()
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert second.stderr == "slipway: waiting for another run, which is making .venv\n"
+
+
+def test_an_interrupted_install_is_made_anew(built: Checkout, silent_index: socket.socket) -> None:
+    """SIGINT during the install ends pip too, exits 130 without traceback or stamp; the next run makes .venv anew."""
+    with built.start(*built.command("test"), **url_of(silent_index)) as run:
+        connection, _ = silent_index.accept()
+        with connection:
+            run.send_signal(signal.SIGINT)
+            _, stderr = run.communicate()
+            connection.settimeout(5)
+            while connection.recv(4096):  # ends when pip is gone
+                pass
+    assert run.returncode == 130
+    assert stderr.endswith("slipway: interrupted\n")
+    assert "Traceback" not in stderr
+    assert not built.stamp.exists()
+    result = built.run("plan")
+    assert "no stamp of a finished build" in result.stderr
+    assert json.loads(result.stdout)["prefix"] == str(built.venv)
+    assert not (built.venv / "kept").exists()
+
+
+def test_a_killed_run_leaves_no_stamp_and_its_pip_is_waited_for(built: Checkout, silent_index: socket.socket) -> None:
+    """After SIGKILL pip is still writing: the next run waits for its end, then sees that .venv is unfinished."""
+    with built.start(*built.command("test"), **url_of(silent_index)) as killed:
+        connection, _ = silent_index.accept()
+        killed.kill()
+    assert not built.stamp.exists()
+    with connection, built.start(*built.command("plan"), PIP_FIND_LINKS="/nowhere") as run:
+        wait_for_line(run, "waiting for another run")
+        connection.close()
+        silent_index.close()
+        wait_for_line(run, "no stamp of a finished build")
+        run.communicate()
+    assert run.returncode == 2
