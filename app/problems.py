@@ -1,6 +1,8 @@
-"""Every error of the service as application/problem+json (RFC 9457), in the answers and in the OpenAPI document."""
+"""The service's errors as application/problem+json (RFC 9457), in the answers and in the OpenAPI document.
 
-import json
+Only the 413 for a body above the limit is not: the framework sends it before any answer of ours, as plain text.
+"""
+
 from collections.abc import Mapping
 from http.client import responses as phrases
 from typing import Any
@@ -29,7 +31,7 @@ class InvalidRequest(Problem):
 
 
 def answer_in_problems(app: FastAPI) -> None:
-    """Make every error of the application a problem document."""
+    """Make the errors of the application problem documents."""
     app.exception_handler(HTTPException)(_answer_http_error)
     app.exception_handler(RequestValidationError)(_answer_invalid_request)
     app.exception_handler(Exception)(_answer_crash)
@@ -63,5 +65,4 @@ def _title(status: int) -> str:
 
 
 def _answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
-    # ASCII, because half a surrogate pair in a client's key is no UTF-8: a 422 would end as a 500.
-    return Response(json.dumps(problem.model_dump()), problem.status, headers, MEDIA_TYPE)
+    return Response(problem.model_dump_json(), problem.status, headers, MEDIA_TYPE)

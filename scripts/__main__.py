@@ -186,9 +186,8 @@ def bring_up_to_date(locks: dict[str, str], guard: int) -> None:
     STAMP.unlink(missing_ok=True)  # until there is a new one .venv is unfinished, and the next run sees that
     if why:
         run_step([python.path, "-I", "-m", "venv", "--clear", str(VENV)], guard)
-        stamp = Stamp({}, python.version, wanted, str(VENV))
     install(locks, guard)
-    write_stamp(stamp._replace(locks={**stamp.locks, **digests}))
+    write_stamp(Stamp(digests, python.version, wanted, str(VENV)))
     say(f".venv is ready after {time.monotonic() - began:.0f} s")
 
 

@@ -16,7 +16,7 @@ from scripts.platforms import History
 from scripts.probe import BASELINE, Observation
 from scripts.release import Baseline, Release, Sha, Stage, short
 from scripts.samples import append_samples
-from scripts.stage import READ_S, Ports, Target
+from scripts.stage import READ_S, Ports, Target, ids
 from scripts.state import RunState
 from scripts.verdict import Verdict, failed, passed, superseded_by, worst
 
@@ -51,7 +51,7 @@ def _resumed(old: Release, release: Release) -> Verdict:
 def _plan_target(ports: Ports, target: Target, release: Release, *, again: bool) -> Verdict:
     history = target.platform.fetch_history(ports.deadline(READ_S))
     baseline = observe_baseline(ports, target, history)
-    ports.journal.append(Kind.BASELINE, target.name, **asdict(baseline))
+    ports.journal.append(Kind.BASELINE, **asdict(baseline))
     ports.console.state(target.name, describe(baseline))
     if history is None:
         ports.console.warn(f"{target.name}: without an API key, commits that were rolled back before are not known")
@@ -81,6 +81,7 @@ def observe_baseline(ports: Ports, target: Target, history: History | None) -> B
         first=first,
         probes=len(observations),
         failures_by_s=_failures_by_second(observations),
+        known=tuple(sorted(ids(history))),
     )
 
 

@@ -103,3 +103,4 @@ class Baseline:
     first: bool = False
     probes: int = 0
     failures_by_s: tuple[int, ...] = ()
+    known: tuple[str, ...] = ()  # the deployments that the platform had already

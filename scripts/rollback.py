@@ -43,9 +43,12 @@ class RollbackPlan:
 
 
 def plan_rollback(state: RunState, on_unproven: str) -> RollbackPlan:
-    """Decide from the journal what goes back; a stage that was begun and never ended counts as failed."""
+    """Decide from the journal what goes back; a stage that was begun and never ended counts as failed.
+
+    A journal that ends with a passed plan may be all that is left of a lost run, so then every target is looked at.
+    """
     names = tuple(state.targets)
-    if state.release is None or not state.moved:
+    if state.release is None or not (state.moved or state.lost):
         return _nothing(names, "no platform was asked for anything")
     if state.superseded:
         return _nothing(names, "someone else moved production during this release; their move stands")
@@ -56,7 +59,8 @@ def plan_rollback(state: RunState, on_unproven: str) -> RollbackPlan:
         return _nothing(names, f"held: {bad.reason}")
     if bad.outcome in {Outcome.INCONCLUSIVE, Outcome.ERROR} and on_unproven == "hold":
         return _nothing(names, f"held by on_unproven = hold: {bad.reason}")
-    moves = {name: Move.GO_BACK if target.asked else Move.PROVE for name, target in state.targets.items()}
+    back = Move.GO_BACK if state.lost else Move.PROVE
+    moves = {name: Move.GO_BACK if target.asked else back for name, target in state.targets.items()}
     return RollbackPlan(moves, bad.reason)
 
 
@@ -131,19 +135,18 @@ def _settle(
 
     None where no key allows to look.
     """
-    change = state.deploy or Change()
     history = target.platform.fetch_history(ports.deadline(READ_S))
     if history is None:
         return None
-    named = change.deployment.id if change.deployment else None
-    candidate = history.find(named) or history.new_since(change.known, release.commit)
+    named = state.deploy.deployment.id if state.deploy and state.deploy.deployment else None
+    candidate = history.find(named) or history.new_since(state.known, release.commit)
     if candidate is None:
         return Deployment(None, release.commit, DeployState.CANCELED, detail="the platform has no such deploy")
     if not candidate.state.ended:
         ports.journal.append(Kind.INTENT, target.name, action=CANCEL, id=candidate.id)
         ports.console.state(target.name, f"deploy {candidate.id} is {candidate.state}: cancelling it")
         target.platform.cancel(candidate, deadline)
-        candidate = follow(ports, target, candidate, change.known, deadline) or candidate
+        candidate = follow(ports, target, candidate, state.known, deadline) or candidate
     if not candidate.state.ended:
         raise SlipwayError(
             f"deploy {candidate.id} was given up but is still {candidate.detail}: the candidate may still go live",

@@ -171,12 +171,11 @@ def find_intruder(ports: Ports, target: Target, state: TargetState, candidate: S
 
 def _strange_deployment(history: History, state: TargetState, candidate: Sha) -> Deployment | None:
     """Give a deployment that is live or on its way and not ours; one of our commit that we asked for is ours."""
-    change = state.deploy
-    unnamed = change is not None and (change.deployment is None or change.deployment.id is None)
+    named = state.deploy is not None and state.deploy.deployment is not None and state.deploy.deployment.id
     own = state.own_ids
     for row in history.deployments:
         busy = not row.state.ended or row is history.current
-        adopted = unnamed and change is not None and row.commit == candidate and row.id not in change.known
+        adopted = not named and row.commit == candidate and row.id not in state.known
         going_back = state.rollback is not None and row.id not in state.rollback.known and row.commit == _old(state)
         if busy and row.id not in own and not adopted and not going_back:
             return row

@@ -38,6 +38,13 @@ class TargetState:
         return self.deploy is not None and not self.deploy.refused
 
     @property
+    def known(self) -> frozenset[str]:
+        """The deployments that were there before ours; after a lost run the plan's memory of them."""
+        if self.deploy is not None:
+            return self.deploy.known
+        return frozenset(self.baseline.known) if self.baseline else frozenset()
+
+    @property
     def own_ids(self) -> frozenset[str]:
         """The deployments that are ours to act on: the baseline, the candidate, the rollback."""
         changes = [change.deployment for change in (self.deploy, self.rollback) if change and change.deployment]
@@ -72,6 +79,11 @@ class RunState:
         """Whether a stage's last run passed."""
         row = self.stages.get(stage)
         return row is not None and row.verdict is not None and row.verdict.passed
+
+    @property
+    def lost(self) -> bool:
+        """Whether nothing is known of what came after a plan that passed."""
+        return self.passed(Stage.PLAN) and set(self.stages) <= {Stage.PLAN, Stage.ROLLBACK, Stage.RECOVER}
 
     @property
     def moved(self) -> bool:
@@ -170,6 +182,7 @@ def _baseline(event: Event) -> Baseline:
         first=bool(fields.get("first")),
         probes=_count(fields.get("probes"), 0),
         failures_by_s=tuple(_count(row, 0) for row in _rows(fields.get("failures_by_s"))),
+        known=tuple(map(str, _rows(fields.get("known")))),
     )
 
 

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-import httpx
+from scripts.rehearsal.wire import Client, Request
 
+IDLE_LIMIT_S = 30.0
 ANSWER_LIMIT_S = 5.0  # also what stopping may take: then everything in flight has ended by itself
 
 
@@ -67,20 +68,21 @@ class Traffic:
         self._in_flight_limit = in_flight_limit
         self._in_flight: set[asyncio.Task[None]] = set()
         self._outcomes: list[Outcome] = []
-        self._stack = contextlib.AsyncExitStack()
+        self._clients = (
+            Client(answer_limit_s=ANSWER_LIMIT_S, idle_limit_s=IDLE_LIMIT_S),
+            Client(answer_limit_s=ANSWER_LIMIT_S),
+        )
 
     async def __aenter__(self) -> Self:
-        async with contextlib.AsyncExitStack() as stack:
-            kept = await stack.enter_async_context(self._client(self._in_flight_limit))
-            fresh = await stack.enter_async_context(self._client(0))
-            self._clients = (kept, fresh)
-            self._driving = asyncio.create_task(self._drive())
-            self._stack = stack.pop_all()
+        self._driving = asyncio.create_task(self._drive())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        async with self._stack:
+        try:
             await self.stop()
+        finally:
+            for client in self._clients:
+                client.close()
 
     async def stop(self) -> None:
         """Send nothing more and wait for the answers that are due; raises what broke the traffic itself, if any."""
@@ -116,15 +118,6 @@ class Traffic:
         """Count the failures among requests that were due from `start_s` until before `end_s` (monotonic seconds)."""
         return sum(1 for outcome in self._outcomes if outcome.failure and start_s <= outcome.sent_s < end_s)
 
-    def _client(self, kept: int) -> httpx.AsyncClient:
-        return httpx.AsyncClient(
-            base_url=self._url,
-            trust_env=False,
-            timeout=ANSWER_LIMIT_S,
-            headers={} if kept else {"connection": "close"},
-            limits=httpx.Limits(max_connections=self._in_flight_limit, max_keepalive_connections=kept),
-        )
-
     async def _drive(self) -> None:
         start_s = time.monotonic()
         for number in itertools.count():
@@ -142,13 +135,12 @@ class Traffic:
         self._in_flight.add(task)
         task.add_done_callback(self._in_flight.discard)
 
-    async def _ask(self, client: httpx.AsyncClient, endpoint: Endpoint, due_s: float) -> None:
+    async def _ask(self, client: Client, endpoint: Endpoint, due_s: float) -> None:
         failure = "unanswered"
         try:
-            async with asyncio.timeout(ANSWER_LIMIT_S):
-                answer = await client.request(endpoint.method, endpoint.path, json=endpoint.body)
-            failure = judge_answer(endpoint, answer.status_code, answer.content)
-        except (TimeoutError, httpx.HTTPError) as error:
+            answer = await client.ask(self._url, _request(endpoint))
+            failure = judge_answer(endpoint, answer.status, answer.body)
+        except OSError as error:
             failure = type(error).__name__
         finally:
             self._outcomes.append(Outcome(due_s, endpoint.path, failure, (time.monotonic() - due_s) * 1000))
@@ -165,6 +157,13 @@ def judge_answer(endpoint: Endpoint, status: int, content: bytes) -> str:
     except ValueError:
         return "not JSON"
     return "" if endpoint.accept(body) else "unexpected body"
+
+
+def _request(endpoint: Endpoint) -> Request:
+    if endpoint.body is None:
+        return Request(endpoint.method, endpoint.path.encode())
+    body = json.dumps(endpoint.body).encode()
+    return Request(endpoint.method, endpoint.path.encode(), [(b"content-type", b"application/json")], body)
 
 
 def _second(outcome: Outcome) -> int:

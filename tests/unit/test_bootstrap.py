@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tarfile
 import time
 import zipfile
 from collections.abc import Iterator
@@ -25,7 +26,8 @@ MINOR = f"{sys.version_info.major}.{sys.version_info.minor}"
 CLI = """
 import json, os, sys
 def main(arguments):
-    print(json.dumps({"prefix": sys.prefix, "arguments": arguments, "cwd": os.getcwd(), "stdin": sys.stdin.read()}))
+    seen = {"prefix": sys.prefix, "path": sys.path, "cwd": os.getcwd(), "stdin": sys.stdin.read()}
+    print(json.dumps({"arguments": arguments, **seen}))
     return 0
 """
 # Runs the file as if on an old Python, whose own version therefore does not count.
@@ -90,11 +92,11 @@ class Checkout:
 
 
 def make_wheel(folder: Path, name: str, version: str) -> Path:
-    """Write the smallest wheel that pip accepts."""
+    """Write a small wheel; what it requires is in no index, and a lock is complete without."""
     info = f"{name}-{version}.dist-info"
     content = {
         f"{name}.py": "",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Dist: absent\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     hashes = {path: base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()) for path, text in content.items()}
@@ -306,12 +308,19 @@ def test_without_a_python_it_lists_what_it_tried(fresh: Checkout) -> None:
     assert not fresh.venv.exists()
 
 
-def test_an_environment_that_has_the_pins_is_used_as_it_is(fresh: Checkout) -> None:
-    """In CI or an activated environment nothing is made, and help takes less than 0.2 s."""
-    mine = fresh.root.parent / "mine"
-    subprocess.run([BASE, "-m", "venv", "--without-pip", str(mine)], check=True)
+@pytest.fixture
+def mine(fresh: Checkout) -> Path:
+    """An environment that somebody else made, with the release pin in it."""
+    folder = fresh.root.parent / "mine"
+    subprocess.run([BASE, "-m", "venv", "--without-pip", str(folder)], check=True)
     with zipfile.ZipFile(fresh.root / "wheels" / "the_release-1.0-py3-none-any.whl") as wheel:
-        wheel.extractall(mine / "lib" / f"python{MINOR}" / "site-packages")
+        for name in wheel.namelist():
+            wheel.extract(name, folder / "lib" / f"python{MINOR}" / "site-packages")
+    return folder
+
+
+def test_an_environment_that_has_the_pins_is_used_as_it_is(fresh: Checkout, mine: Path) -> None:
+    """In CI or an activated environment nothing is made, and help takes less than 0.2 s."""
     durations_s = []
     for _ in range(5):
         began = time.perf_counter()
@@ -321,6 +330,15 @@ def test_an_environment_that_has_the_pins_is_used_as_it_is(fresh: Checkout) -> N
     assert json.loads(result.stdout)["prefix"] == str(mine)
     assert not fresh.venv.exists()
     assert min(durations_s) < 0.2, durations_s
+
+
+def test_an_environment_of_an_old_python_is_not_used(fresh: Checkout, mine: Path) -> None:
+    """The pins alone do not make an environment fit: its Python must be one that we support."""
+    hide = "sys.executable = ''; "
+    python = str(mine / "bin" / "python")
+    result = fresh.call(python, "-c", AS_OLD_PYTHON + hide + RUN_FOLDER, str(fresh.root / "scripts"), "plan")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "no Python of 3.12 or later" in result.stderr
 
 
 def test_an_old_python_makes_the_environment_with_a_newer_one(fresh: Checkout) -> None:
@@ -343,12 +361,18 @@ def test_a_current_venv_is_only_used(built: Checkout) -> None:
     """The second start says nothing, installs nothing, needs no network, and keeps folder, stdin and arguments."""
     result = built.run("plan", "--note", "a b", PIP_FIND_LINKS="/nowhere")
     assert (result.returncode, result.stderr) == (0, "")
-    assert json.loads(result.stdout) == {
-        "prefix": str(built.venv),
-        "arguments": ["plan", "--note", "a b"],
-        "cwd": str(built.root.parent),
-        "stdin": "typed",
-    }
+    said = json.loads(result.stdout)
+    assert said["prefix"] == str(built.venv)
+    assert said["arguments"] == ["plan", "--note", "a b"]
+    assert said["cwd"] == str(built.root.parent)
+    assert said["stdin"] == "typed"
+
+
+def test_our_modules_shadow_no_others(built: Checkout) -> None:
+    """The root is importable and `scripts/` itself is not, or its `client` would be everybody's `client`."""
+    path = json.loads(built.run("plan").stdout)["path"]
+    assert path[0] == str(built.root)
+    assert str(built.root / "scripts") not in path
 
 
 def test_it_runs_as_a_module_from_the_root(built: Checkout) -> None:
@@ -425,6 +449,25 @@ def test_a_wrong_hash_is_named(built: Checkout) -> None:
     assert not built.stamp.exists()
 
 
+@pytest.mark.parametrize(
+    ("content", "trouble"),
+    [("the_release==2.0\n", "Hashes are required"), (None, "No matching distribution found for the_sdist")],
+    ids=["no hash", "no wheel"],
+)
+def test_only_wheels_with_a_hash_are_installed(built: Checkout, content: str | None, trouble: str) -> None:
+    """A lock without hashes is refused, and so is a source archive: building it would run code beside the secrets."""
+    built.stamp.write_text(built.stamp.read_text().replace("scripts/requirements.txt", "another lock"))
+    make_wheel(built.root / "wheels", "the_release", "2.0")
+    sdist = built.root / "wheels" / "the_sdist-1.0.tar.gz"
+    with tarfile.open(sdist, "w:gz") as archive:
+        archive.add(built.root / "requirements.txt", "the_sdist-1.0/PKG-INFO")
+    locked = f"the_sdist==1.0 --hash=sha256:{hashlib.sha256(sdist.read_bytes()).hexdigest()}\n"
+    (built.root / "scripts" / "requirements.txt").write_text(content or locked)
+    result = built.run("plan")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert trouble in result.stderr
+
+
 def test_what_pip_said_is_shown(built: Checkout) -> None:
     """When pip cannot get a package, exit 2 shows the end of what it said and the next command."""
     result = built.run("test", PIP_FIND_LINKS="/nowhere")
@@ -432,6 +475,14 @@ def test_what_pip_said_is_shown(built: Checkout) -> None:
     assert "No matching distribution found for the_" in result.stderr
     assert "python3 -m scripts lock" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_what_pip_reports_is_not_believed(built: Checkout) -> None:
+    """When pip ends well but installed nothing, that is exit 2 and no stamp, not a run without its packages."""
+    result = built.run("test", PIP_DRY_RUN="1")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "pip reports success, but .venv lacks the-service, the-tools" in result.stderr
+    assert not built.stamp.exists()
 
 
 def test_a_missing_lock_is_a_configuration_error(fresh: Checkout) -> None:

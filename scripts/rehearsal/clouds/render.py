@@ -6,7 +6,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import httpx
 from starlette.applications import Starlette
 
 from scripts.rehearsal.clouds.render_api import RenderApi
@@ -54,10 +53,9 @@ class RenderCloud:
 
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
-            client = await stack.enter_async_context(_health_client())
             supervisor = await stack.enter_async_context(self._supervisor)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            self.service = RenderService(self._settings, supervisor, self._edge, client, self._faults, tasks)
+            self.service = RenderService(self._settings, supervisor, self._edge, self._faults, tasks)
             stack.callback(self.service.close)
             api = RenderApi(self.service, self._faults, api_key=self._api_key, hook_key=self._hook_key)
             self.app: Starlette = api.app
@@ -116,8 +114,3 @@ class RenderCloud:
     async def suspend(self) -> None:
         """Suspend the service, as its owner can."""
         await self.service.suspend()
-
-
-def _health_client() -> httpx.AsyncClient:
-    """Make a client that keeps no connection, because a check over an old one proves nothing about a new one."""
-    return httpx.AsyncClient(trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))

@@ -8,11 +8,10 @@ import time
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
-import httpx
-
 from scripts.rehearsal.clouds.render_values import Kind, Times, new_id
 from scripts.rehearsal.edge import Edge, Upstream
 from scripts.rehearsal.supervisor import Artifact, Instance, Supervisor
+from scripts.rehearsal.wire import Client, Request
 
 
 class Platform(Protocol):
@@ -35,12 +34,10 @@ class StartFailedError(RuntimeError):
 class Instances:
     """The instances of one service behind one edge; the one that has the traffic is watched."""
 
-    def __init__(
-        self, supervisor: Supervisor, edge: Edge, client: httpx.AsyncClient, times: Times, platform: Platform
-    ) -> None:
+    def __init__(self, supervisor: Supervisor, edge: Edge, times: Times, platform: Platform) -> None:
         self._supervisor = supervisor
         self._edge = edge
-        self._client = client
+        self._client = Client(answer_limit_s=times.health_limit_s)
         self._times = times
         self._platform = platform
         self._leaving: set[Instance] = set()
@@ -99,11 +96,10 @@ class Instances:
         """Ask the health path once: 2xx and 3xx are healthy; without a health path any answer is."""
         path = instance.artifact.blueprint.health_check_path
         try:
-            async with asyncio.timeout(self._times.health_limit_s):
-                status = (await self._client.get(instance.url + (path or "/"))).status_code
-        except (TimeoutError, httpx.HTTPError):
+            answer = await self._client.ask(instance.url, Request("GET", (path or "/").encode()))
+        except OSError:
             return False
-        return not path or 200 <= status < 400
+        return not path or 200 <= answer.status < 400
 
     async def _keep_well(self, instance: Instance) -> None:
         """Watch the instance that has the traffic, and replace it whenever it ended or is unhealthy for too long."""

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from scripts.rehearsal.blueprint import Blueprint
 from scripts.rehearsal.clouds.render_history import History
 from scripts.rehearsal.clouds.render_instances import Instances, StartFailedError
@@ -47,7 +45,6 @@ class RenderService:
         settings: Settings,
         supervisor: Supervisor,
         edge: Edge,
-        client: httpx.AsyncClient,
         faults: Faults,
         tasks: asyncio.TaskGroup,
     ) -> None:
@@ -66,7 +63,7 @@ class RenderService:
         self._faults = faults
         self._tasks = tasks
         self._supervisor = supervisor
-        self._instances = Instances(supervisor, edge, client, settings.times, self)
+        self._instances = Instances(supervisor, edge, settings.times, self)
 
     @property
     def blueprint(self) -> Blueprint:

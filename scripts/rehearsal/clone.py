@@ -1,0 +1,84 @@
+"""A throw-away clone with good and bad commits: a bad release is a bad commit, never a switch in production code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from scripts.errors import UsageError
+from scripts.rehearsal.commits import GitError, git
+
+AUTHOR = ("-c", "user.name=Rehearsal", "-c", "user.email=rehearsal@localhost", "-c", "commit.gpgsign=false")
+ENTRY = Path("app") / "main.py"
+
+HARMLESS = "\n# Rehearsal: a commit that changes nothing.\n"
+
+RAISES = '\nraise RuntimeError("rehearsal: this commit cannot start")\n'
+
+SICK = '''
+
+class _Sick:
+    """Rehearsal: a fifth of the answers are 500, but the platform's health check stays well."""
+
+    def __init__(self, app):
+        import random
+
+        self.app, self.random = app, random.Random(1)
+
+    async def __call__(self, scope, receive, send):
+        sick = scope["type"] == "http" and not scope["path"].startswith("/health") and self.random.random() < 0.2
+        if not sick:
+            return await self.app(scope, receive, send)
+        await send({"type": "http.response.start", "status": 500, "headers": []})
+        await send({"type": "http.response.body", "body": b"sick"})
+
+
+app = _Sick(app)
+'''
+
+Change = Callable[[str], str]
+
+
+def harmless(source: str) -> str:
+    """Change the entry module without changing what it does."""
+    return source + HARMLESS
+
+
+def crashes_at_start(source: str) -> str:
+    """Make the entry module fail on import."""
+    return source + RAISES
+
+
+def fails_a_fifth(source: str) -> str:
+    """Wrap the application so that a fifth of the answers outside `/health` are 500."""
+    return source + SICK
+
+
+async def make_clone(repository: Path, folder: Path) -> str:
+    """Clone the repository's HEAD; give its full SHA.
+
+    Raises:
+        UsageError: there is no repository with a commit, or it holds no service.
+    """
+    try:
+        await git("clone", "--quiet", "--no-local", str(repository), str(folder))
+        head = (await git("-C", str(folder), "rev-parse", "HEAD")).strip()
+    except GitError as error:
+        raise UsageError(
+            f"{repository} cannot be cloned: {error}",
+            means="A rehearsal ships real commits, so it needs a git repository with at least one.",
+            next_step="`git init`, `git add -A`, `git commit`",
+        ) from error
+    if not (folder / ENTRY).is_file():
+        raise UsageError(f"the commit {head[:7]} holds no {ENTRY}", next_step="commit the service, then rehearse again")
+    return head
+
+
+async def commit_change(folder: Path, name: str, change: Change) -> str:
+    """Commit a changed entry module on top of HEAD; give the full SHA."""
+    entry = folder / ENTRY
+    entry.write_text(change(entry.read_text(encoding="utf-8")), encoding="utf-8")
+    await git(
+        "-C", str(folder), *AUTHOR, "commit", "--quiet", "--all", "--no-verify", "--message", f"Rehearsal: {name}"
+    )
+    return (await git("-C", str(folder), "rev-parse", "HEAD")).strip()

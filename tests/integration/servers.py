@@ -1,0 +1,130 @@
+"""Start the real service as Render does: by the command in render.yaml, in a shell, on a free loopback port."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+ROOT = Path(__file__).parents[2]
+LOOPBACK = "127.0.0.1"
+START_LIMIT_S = 30.0
+LISTENING = "0A"  # TCP_LISTEN, as /proc/net/tcp writes it
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running service: its process, where it listens and where its log is."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+
+    @property
+    def url(self) -> str:
+        """The base URL, without a slash at the end."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+    def accepts(self) -> bool:
+        """Tell whether a new connection is taken."""
+        with socket.socket() as client:
+            return client.connect_ex((LOOPBACK, self.port)) == 0
+
+    def terminate(self) -> None:
+        """Send the signal that Render sends."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait_until_closed(self, limit_s: float) -> None:
+        """Wait until no new connection is taken."""
+        deadline = time.monotonic() + limit_s
+        while self.accepts():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"port {self.port} was still open after {limit_s} s: {self.log.read_text()}")
+            time.sleep(0.02)
+
+
+def read_web_service() -> Any:
+    """Read the web service of render.yaml."""
+    (service,) = yaml.safe_load((ROOT / "render.yaml").read_text())["services"]
+    return service
+
+
+@contextmanager
+def running_service(**variables: str) -> Iterator[Service]:
+    """Run the service with Render's variables and those given; nothing of it outlives the block."""
+    port = find_free_port()
+    with tempfile.TemporaryDirectory() as folder, (Path(folder) / "log").open("wb") as log:
+        process = subprocess.Popen(
+            ["sh", "-c", read_web_service()["startCommand"]],
+            cwd=ROOT,
+            env={**make_environment(port), **variables},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        service = Service(process, port, Path(log.name))
+        try:
+            _wait_until_alive(service)
+            yield service
+        finally:
+            _end(process)
+
+
+def make_environment(port: int) -> dict[str, str]:
+    """Make what Render sets, render.yaml adds and the rehearsal needs; nothing else of this process's environment."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    declared = {variable["key"]: variable["value"] for variable in read_web_service()["envVars"]}
+    # The coverage of a subprocess is measured only where it is told to.
+    coverage = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+    return {**declared, **coverage, "PATH": path, "RENDER": "true", "HOST": LOOPBACK, "PORT": str(port)}
+
+
+def find_free_port() -> int:
+    """Find a port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def find_listeners(port: int, tables: Mapping[str, str]) -> set[str]:
+    """Find the addresses that listen on a port, in the kernel's tables of IPv4 and IPv6 sockets as text."""
+    found = set()
+    for name, table in tables.items():
+        for line in table.splitlines()[1:]:
+            _, local, _, state, *_ = line.split()
+            address, _, local_port = local.rpartition(":")
+            if state == LISTENING and int(local_port, 16) == port:
+                found.add(_to_address(address) if name == "tcp" else address)
+    return found
+
+
+def _to_address(digits: str) -> str:
+    return socket.inet_ntop(socket.AF_INET, int(digits, 16).to_bytes(4, sys.byteorder))
+
+
+def _wait_until_alive(service: Service) -> None:
+    deadline = time.monotonic() + START_LIMIT_S
+    while time.monotonic() < deadline and service.process.poll() is None:
+        if service.accepts():
+            httpx.get(f"{service.url}/health/live", timeout=5).raise_for_status()
+            return
+        time.sleep(0.05)
+    raise RuntimeError(f"the service did not start within {START_LIMIT_S} s: {service.log.read_text()}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    # The shell may have left a child behind, so the whole session goes.
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(5)

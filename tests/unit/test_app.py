@@ -1,0 +1,322 @@
+"""The reference service, in process: requests through ASGI, start-up and shutdown through its lifespan."""
+
+import asyncio
+from collections.abc import AsyncIterator, MutableMapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from app.items import SEEDS, ItemStore, NewItem
+from app.main import MAX_BODY_BYTES, create_app
+from app.settings import COMMIT_VARIABLES, Settings
+
+SHA = "0123456789abcdef0123456789abcdef01234567"
+OTHER_SHA = "f" * 40
+PROBLEM = "application/problem+json"
+NO_FILE = Path("no such file")
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Run on asyncio, as the servers do."""
+    return "asyncio"
+
+
+@pytest.fixture
+def app() -> FastAPI:
+    """Make an application that knows its commit, and that nobody has started."""
+    return create_app(Settings(commit=SHA, instance="srv-1", started_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)))
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """Start the application, and ask it."""
+    async with running(app), asking(app) as client:
+        yield client
+
+
+@asynccontextmanager
+async def running(app: FastAPI) -> AsyncIterator[None]:
+    """Speak the lifespan protocol as a server does."""
+    to_app: asyncio.Queue[MutableMapping[str, Any]] = asyncio.Queue()
+    from_app: asyncio.Queue[MutableMapping[str, Any]] = asyncio.Queue()
+    scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
+    lifespan = asyncio.ensure_future(app(scope, to_app.get, from_app.put))
+    await to_app.put({"type": "lifespan.startup"})
+    assert await from_app.get() == {"type": "lifespan.startup.complete"}
+    yield
+    await to_app.put({"type": "lifespan.shutdown"})
+    assert await from_app.get() == {"type": "lifespan.shutdown.complete"}
+    await lifespan
+
+
+def asking(app: FastAPI) -> httpx.AsyncClient:
+    """Ask an application, started or not; a crash is an answer, as it is for a real client."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://service")
+
+
+def is_problem(answer: httpx.Response, status: HTTPStatus) -> bool:
+    """Tell whether an answer is a problem document of a status, in the head and in the body."""
+    expected = {"type": "about:blank", "title": status.phrase, "status": status.value}
+    return (
+        answer.status_code == status
+        and answer.headers["Content-Type"] == PROBLEM
+        and expected.items() <= answer.json().items()
+    )
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/ready"])
+async def test_readiness_follows_the_lifespan(app: FastAPI, path: str) -> None:
+    """An instance is ready from the end of start-up until shutdown begins, and says where it is otherwise."""
+    async with asking(app) as client:
+        before = await client.get(path)
+        async with running(app):
+            between = await client.get(path)
+        after = await client.get(path)
+    assert (before.status_code, before.json()) == (503, {"status": "starting", "checks": {"startup": "pending"}})
+    assert (between.status_code, between.json()) == (200, {"status": "ready", "checks": {"startup": "ok"}})
+    assert (after.status_code, after.json()) == (503, {"status": "stopping", "checks": {"startup": "ok"}})
+
+
+async def test_liveness_does_not_wait_for_readiness(app: FastAPI) -> None:
+    """A process that is not ready is alive all the same, so that nobody restarts it while it starts."""
+    async with asking(app) as client:
+        answer = await client.get("/health/live")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+async def test_version_is_the_whole_story(client: httpx.AsyncClient) -> None:
+    """The version is the full commit, the instance and its start in UTC."""
+    answer = await client.get("/version")
+    assert answer.json() == {"commit": SHA, "instance": "srv-1", "started_at": "2026-01-02T03:04:05Z"}
+
+
+@pytest.mark.parametrize("path", ["/version", "/health", "/health/ready", "/health/live"])
+async def test_what_the_pipeline_asks_is_never_cached(client: httpx.AsyncClient, path: str) -> None:
+    """No cache may keep an answer that proves which release serves."""
+    assert (await client.get(path)).headers["Cache-Control"] == "no-store"
+
+
+async def test_a_version_without_a_commit_is_null(app: FastAPI) -> None:
+    """A service that does not know its commit says so."""
+    app.state.settings = Settings(commit=None, instance="srv-1")
+    async with asking(app) as client:
+        answer = await client.get("/version")
+    assert answer.json()["commit"] is None
+
+
+@pytest.mark.parametrize("name", COMMIT_VARIABLES)
+def test_each_platform_tells_the_commit(name: str) -> None:
+    """The commit comes from whichever variable the platform or the build sets."""
+    assert Settings.from_environment({name: SHA}, NO_FILE).commit == SHA
+
+
+def test_sources_of_the_commit_are_asked_in_order(tmp_path: Path) -> None:
+    """A platform's word on the commit goes before what the build left, and an empty word is no word."""
+    baked = tmp_path / "baked_commit.txt"
+    baked.write_text(OTHER_SHA)
+    said = {"RENDER_GIT_COMMIT": "", "VERCEL_GIT_COMMIT_SHA": SHA, "SLIPWAY_COMMIT": OTHER_SHA}
+    assert Settings.from_environment(said, baked).commit == SHA
+
+
+def test_a_baked_commit_is_read(tmp_path: Path) -> None:
+    """Where the environment is silent, the file that the build left beside the code tells the commit."""
+    baked = tmp_path / "baked_commit.txt"
+    baked.write_text(f"{SHA}\n")
+    assert Settings.from_environment({}, baked).commit == SHA
+
+
+def test_without_any_source_the_commit_is_unknown() -> None:
+    """A commit that nobody told is None, and never an empty string."""
+    assert Settings.from_environment({}, NO_FILE).commit is None
+
+
+@pytest.mark.parametrize(
+    ("value", "commit"),
+    [
+        (SHA, SHA),
+        (f" {SHA}\n", SHA),
+        (SHA.upper(), SHA),
+        (SHA[:39], None),
+        (f"{SHA}0", None),
+        (f"{SHA[:39]}g", None),
+        (f"{SHA}\n{SHA}", None),
+        ("main", None),
+    ],
+)
+def test_only_a_full_sha_is_a_commit(value: str, commit: str | None) -> None:
+    """Forty hex digits are a commit; anything else is reported as unknown, and never in part."""
+    assert Settings.from_environment({"RENDER_GIT_COMMIT": value}, NO_FILE).commit == commit
+
+
+def test_half_a_sha_hides_no_later_source() -> None:
+    """A malformed first word on the commit is not replaced by a second opinion."""
+    said = {"RENDER_GIT_COMMIT": SHA[:7], "SLIPWAY_COMMIT": OTHER_SHA}
+    assert Settings.from_environment(said, NO_FILE).commit is None
+
+
+def test_the_instance_is_the_platforms_or_its_own() -> None:
+    """The platform's instance id is reported; without one, each process has an id that no other has."""
+    assert Settings.from_environment({"RENDER_INSTANCE_ID": "srv-1"}, NO_FILE).instance == "srv-1"
+    own = {Settings.from_environment({}, NO_FILE).instance for _ in range(3)}
+    assert len(own) == 3
+    assert "" not in own
+
+
+async def test_the_instance_stays_the_same() -> None:
+    """A process keeps its id and its start from one answer to the next."""
+    async with asking(create_app()) as client:
+        first, second = (await client.get("/version")).json(), (await client.get("/version")).json()
+    assert first == second
+
+
+async def test_the_list_has_content_from_the_start(client: httpx.AsyncClient) -> None:
+    """A fresh service has items to serve, and tells how many."""
+    page = (await client.get("/api/items")).json()
+    assert [item["name"] for item in page["items"]] == [seed.name for seed in SEEDS]
+    assert (page["total"], page["limit"], page["offset"]) == (len(SEEDS), 20, 0)
+
+
+@pytest.mark.parametrize(
+    ("limit", "offset", "ids"),
+    [(1, 0, [1]), (3, 2, [3, 4, 5]), (100, len(SEEDS) - 1, [len(SEEDS)]), (100, len(SEEDS), []), (1, 10**30, [])],
+)
+async def test_a_page_is_cut_out_of_the_list(
+    client: httpx.AsyncClient, limit: int, offset: int, ids: list[int]
+) -> None:
+    """A page has at most `limit` items from `offset` on, and past the end it is empty."""
+    page = (await client.get("/api/items", params={"limit": limit, "offset": offset})).json()
+    assert [item["id"] for item in page["items"]] == ids
+    assert page["total"] == len(SEEDS)
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=many", "offset=-1"])
+async def test_a_page_out_of_bounds_is_refused(client: httpx.AsyncClient, query: str) -> None:
+    """A limit outside 1 to 100 or a negative offset is a problem that names the parameter."""
+    answer = await client.get(f"/api/items?{query}")
+    assert is_problem(answer, HTTPStatus.UNPROCESSABLE_ENTITY)
+    assert list(answer.json()["errors"]) == [f"query.{query.partition('=')[0]}"]
+
+
+async def test_a_created_item_can_be_read(client: httpx.AsyncClient) -> None:
+    """Creating answers 201 with the place of the item, and there it is."""
+    created = await client.post("/api/items", json={"name": " Sextant ", "price_cents": 21900})
+    item_id = len(SEEDS) + 1
+    assert created.status_code == 201
+    assert created.headers["Location"] == f"/api/items/{item_id}"
+    assert created.json() == {"id": item_id, "name": "Sextant", "price_cents": 21900}
+    assert (await client.get(created.headers["Location"])).json() == created.json()
+    assert (await client.get("/api/items")).json()["total"] == item_id
+
+
+@pytest.mark.parametrize(("name", "price_cents"), [("n", 0), ("n" * 80, 1_000_000)])
+async def test_the_limits_of_an_item_are_allowed(client: httpx.AsyncClient, name: str, price_cents: int) -> None:
+    """Names of 1 to 80 characters and prices of 0 to 1,000,000 cents are allowed."""
+    assert (await client.post("/api/items", json={"name": name, "price_cents": price_cents})).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"name": ""}, "body.name"),
+        ({"name": "   "}, "body.name"),
+        ({"name": "n" * 81}, "body.name"),
+        ({"name": 5}, "body.name"),
+        ({"price_cents": -1}, "body.price_cents"),
+        ({"price_cents": 1_000_001}, "body.price_cents"),
+        ({"price_cents": "5"}, "body.price_cents"),
+        ({"price_cents": True}, "body.price_cents"),
+        ({"price": 5}, "body.price"),
+    ],
+)
+async def test_an_invalid_item_is_refused(client: httpx.AsyncClient, change: dict[str, object], place: str) -> None:
+    """An item outside its limits is a problem that names the field, and nothing is kept."""
+    answer = await client.post("/api/items", json={"name": "Sextant", "price_cents": 1} | change)
+    assert is_problem(answer, HTTPStatus.UNPROCESSABLE_ENTITY)
+    assert list(answer.json()["errors"]) == [place]
+    assert (await client.get("/api/items")).json()["total"] == len(SEEDS)
+
+
+async def test_a_problem_does_not_repeat_what_was_sent(client: httpx.AsyncClient) -> None:
+    """A value that a client put into the wrong field does not come back in the answer."""
+    answer = await client.post("/api/items", json={"name": "Sextant", "price_cents": "hunter2"})
+    assert answer.status_code == 422
+    assert "hunter2" not in answer.text
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b'{"name": "x", "price_cents": 1, "\\ud800": 1}', b"\xff"])
+async def test_a_garbled_body_is_the_clients_error(client: httpx.AsyncClient, body: bytes) -> None:
+    """A body that is no JSON, or no text, is answered with a problem in the 4xx range."""
+    answer = await client.post("/api/items", content=body, headers={"Content-Type": "application/json"})
+    assert 400 <= answer.status_code < 500
+    assert is_problem(answer, HTTPStatus(answer.status_code))
+
+
+async def test_a_huge_body_is_refused(client: httpx.AsyncClient) -> None:
+    """A body above the limit is refused before it is read as an item."""
+    body = b'{"name": "Sextant", "price_cents": 1}' + b" " * MAX_BODY_BYTES
+    answer = await client.post("/api/items", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 413
+    assert (await client.get("/api/items")).json()["total"] == len(SEEDS)
+
+
+@pytest.mark.parametrize("path", ["/api/items/999999", "/nothing/here", "/api/items/"])
+async def test_what_is_not_there_is_a_problem(client: httpx.AsyncClient, path: str) -> None:
+    """An unknown item or an unknown path is a 404 as a problem document, and never a redirect."""
+    assert is_problem(await client.get(path), HTTPStatus.NOT_FOUND)
+
+
+async def test_a_wrong_method_says_which_are_right(client: httpx.AsyncClient) -> None:
+    """A method that a path does not have is a 405 that names those it has."""
+    answer = await client.delete("/version")
+    assert is_problem(answer, HTTPStatus.METHOD_NOT_ALLOWED)
+    assert answer.headers["Allow"] == "GET"
+
+
+async def test_a_crash_tells_nothing_about_the_code(app: FastAPI) -> None:
+    """An error nobody expected is a 500 as a problem document, without its text."""
+
+    async def crash() -> None:
+        raise RuntimeError("the password is hunter2")
+
+    app.add_api_route("/crash", crash)
+    async with asking(app) as client:
+        answer = await client.get("/crash")
+    assert is_problem(answer, HTTPStatus.INTERNAL_SERVER_ERROR)
+    assert "hunter2" not in answer.text
+
+
+def test_problems_are_documented_as_they_are_sent(app: FastAPI) -> None:
+    """OpenAPI gives the errors of the items under the media type that is really sent."""
+    answers = app.openapi()["paths"]["/api/items/{item_id}"]["get"]["responses"]
+    assert {code: list(answer["content"]) for code, answer in answers.items()} == {
+        "200": ["application/json"],
+        "404": [PROBLEM],
+        "422": [PROBLEM],
+    }
+
+
+def test_a_store_keeps_only_the_newest_created_items() -> None:
+    """A service that runs for months holds the seeds and the newest thousand created items, and no more."""
+    store = ItemStore()
+    created = [store.create(NewItem(name="Sextant", price_cents=1)) for _ in range(1_001)]
+    assert store.page(1, 0).total == len(SEEDS) + 1_000
+    assert store.find(created[0].id) is None
+    assert store.find(created[1].id) == created[1]
+    assert store.find(created[-1].id) == created[-1]
+    assert [item.id for item in store.page(len(SEEDS) + 1, 0).items] == [*range(1, len(SEEDS) + 1), created[1].id]
+
+
+def test_an_id_is_never_given_twice() -> None:
+    """An item that had to go does not give its id to another one."""
+    store = ItemStore(seeds=(), max_created=1)
+    assert [store.create(NewItem(name="Sextant", price_cents=1)).id for _ in range(3)] == [1, 2, 3]
