@@ -1,11 +1,23 @@
 """A service of twenty lines in a git repository of its own, which starts in a tenth of a second."""
 
+import asyncio
+import contextlib
 import os
 import subprocess
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-SERVICE = '''
+import httpx
+
+from scripts.rehearsal.clouds.render import Deploy, Faults, Kind, RenderCloud, Times
+from scripts.rehearsal.edge import Edge
+
+API_KEY = "rnd_key"
+HOOK_KEY = "hook-key"
+
+SERVICE = """
 import http.server, json, os, signal, sys, time
 
 class Answer(http.server.BaseHTTPRequestHandler):
@@ -15,7 +27,8 @@ class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         status = 500 if self.path == "/health" and os.path.exists("unhealthy") else 200
         time.sleep(float(os.environ.get("DELAY_S", "0")))
-        body = json.dumps({"commit": os.environ["RENDER_GIT_COMMIT"], "env": dict(os.environ)}).encode()
+        commit = os.environ["RENDER_GIT_COMMIT"]
+        body = json.dumps({"commit": commit, "pid": os.getpid(), "env": dict(os.environ)}).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -23,6 +36,8 @@ class Answer(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *args):
         pass
+
+print("pid", os.getpid(), flush=True)
 
 def stop(*_):
     print("SIGTERM", flush=True)
@@ -32,7 +47,7 @@ signal.signal(signal.SIGTERM, stop)
 server = http.server.ThreadingHTTPServer((os.environ["HOST"], int(os.environ["PORT"])), Answer)
 server.daemon_threads = True
 server.serve_forever()
-'''
+"""
 
 RENDER_YAML = """
 services:
@@ -75,11 +90,12 @@ class TinyRepository:
         }
         for name, text in files.items():
             (self.folder / name).write_text(text)
-        self._git("add", "--all")
-        self._git("commit", "--quiet", "--allow-empty", "--message", message)
-        return self._git("rev-parse", "HEAD").strip()
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "--message", message)
+        return self.git("rev-parse", "HEAD").strip()
 
-    def _git(self, *arguments: str) -> str:
+    def git(self, *arguments: str) -> str:
+        """Run git in the repository."""
         identity = {"GIT_AUTHOR_NAME": "t", "GIT_AUTHOR_EMAIL": "t@example.org"}
         identity |= {"GIT_COMMITTER_NAME": "t", "GIT_COMMITTER_EMAIL": "t@example.org", "GIT_CONFIG_GLOBAL": os.devnull}
         environment = {"PATH": os.environ["PATH"]} | identity
@@ -91,5 +107,99 @@ def make_repository(folder: Path) -> TinyRepository:
     """Make an empty repository whose branch is main."""
     folder.mkdir()
     repository = TinyRepository(folder)
-    repository._git("init", "--quiet", "--initial-branch=main")
+    repository.git("init", "--quiet", "--initial-branch=main")
     return repository
+
+
+QUICK = Times(
+    build_overhead_s=0.05,
+    build_limit_s=60.0,
+    start_limit_s=20.0,
+    health_interval_s=0.05,
+    health_limit_s=2.0,
+    no_traffic_after_s=0.3,
+    restart_after_s=0.8,
+    drain_s=0.3,
+    shutdown_delay_s=1.0,
+)
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """A tiny service on an emulated Render, and what is needed to look at it."""
+
+    repository: TinyRepository
+    folder: Path
+    edge: Edge
+    cloud: RenderCloud
+    faults: Faults
+    client: httpx.AsyncClient
+
+    async def hook(self, ref: str) -> httpx.Response:
+        """Deploy by the hook."""
+        return await self.client.post(f"{self.cloud.hook_url}&ref={ref}")
+
+    async def api(self, method: str, path: str = "", **body: str) -> httpx.Response:
+        """Call the API below the service."""
+        url = f"{self.cloud.api_url}/services/{self.cloud.service_id}{path}"
+        headers = {"authorization": f"Bearer {API_KEY}"}
+        return await self.client.request(method, url, headers=headers, json=body or None)
+
+    async def deploy(self, commit: str) -> Deploy:
+        """Deploy by the hook and wait for the end."""
+        return await self.cloud.ended((await self.hook(commit)).json()["deploy"]["id"])
+
+    async def version(self) -> Any:
+        """Ask the public URL what it serves."""
+        return (await self.client.get(f"{self.edge.url}/version")).json()
+
+    def kinds(self, commit: str | None = None) -> list[Kind]:
+        """List the events, of one commit if given."""
+        return [event.kind for event in self.cloud.events if commit in {None, event.commit}]
+
+    async def until(self, holds: Callable[[], bool], limit_s: float = 10.0) -> None:
+        """Wait until something holds; raises TimeoutError."""
+        async with asyncio.timeout(limit_s):
+            while not holds():  # noqa: ASYNC110  # what is waited for sets no event
+                await asyncio.sleep(0.02)
+
+
+@contextlib.asynccontextmanager
+async def tiny_cloud(
+    folder: Path, *, times: Times = QUICK, requirements: str = "", keep_artifacts: int = 2
+) -> AsyncIterator[Tiny]:
+    """Serve an empty repository from an emulated Render, below a folder that may already hold the repository."""
+    path = folder / "repository"
+    repository = TinyRepository(path) if path.exists() else make_repository(path)
+    faults = Faults()
+    async with (
+        Edge() as edge,
+        RenderCloud(
+            repository=repository.folder,
+            folder=folder / "work",
+            edge=edge,
+            times=times,
+            faults=faults,
+            api_key=API_KEY,
+            hook_key=HOOK_KEY,
+            requirements=requirements,
+            keep_artifacts=keep_artifacts,
+        ) as cloud,
+        httpx.AsyncClient(trust_env=False) as client,
+    ):
+        yield Tiny(repository, folder / "work", edge, cloud, faults, client)
+
+
+def groups_started(folder: Path) -> list[int]:
+    """List the process groups of all instances that ever said their process id."""
+    logs = (log.read_text() for log in folder.glob("srv-*.log"))
+    return [int(line.split()[1]) for text in logs for line in text.splitlines() if line.startswith("pid ")]
+
+
+def runs(group: int) -> bool:
+    """Tell whether anything of a process group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -66,7 +66,12 @@ class RenderCloud:
     async def __aexit__(
         self, kind: type[BaseException] | None, raised: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._stack.__aexit__(kind, raised, trace)  # the task group has to know whether it is being cancelled
+        """Stop everything; what the caller raised stays as it is, and does not become one of a group."""
+        try:
+            await self._stack.__aexit__(kind, raised, trace)
+        except BaseExceptionGroup as group:
+            if group.exceptions != (raised,):
+                raise
 
     @property
     def api_url(self) -> str:
