@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-GONE_LIMIT_S = 5.0  # for the kernel to take a killed group away
+GONE_LIMIT_S = 2.0  # for the kernel to take a killed group away
 
 # Linux kills the child when the rehearsal itself is killed, and no code of ours runs any more: prctl(2), where 1 is
 # PR_SET_PDEATHSIG, kept across exec. The child asks for it itself, because Python between fork and exec can deadlock.

@@ -98,7 +98,7 @@ def test_never_healthy_never_serves(tmp_path: Path, broken: str) -> None:
     """A commit that crashes at start or never gets healthy ends in update_failed, and the old release keeps serving."""
 
     async def rehearse() -> None:
-        async with tiny_cloud(tmp_path, times=replace(QUICK, start_limit_s=1.5)) as tiny:
+        async with tiny_cloud(tmp_path, times=replace(QUICK, start_limit_s=1.0)) as tiny:
             old, bad = tiny.repository.commit("old"), tiny.repository.commit("bad", service=broken)
             await tiny.cloud.first_deploy(old)
             assert (await tiny.deploy(bad)).status is Status.UPDATE_FAILED
@@ -116,7 +116,7 @@ def test_cancel_during_build(tmp_path: Path) -> None:
     """A deploy cancelled while it is built ends at once, starts nothing, and the next one goes ahead."""
 
     async def rehearse() -> None:
-        async with tiny_cloud(tmp_path, times=replace(QUICK, build_overhead_s=0.5)) as tiny:
+        async with tiny_cloud(tmp_path, times=replace(QUICK, build_overhead_s=0.3)) as tiny:
             old, new = tiny.repository.commit("old"), tiny.repository.commit("new")
             await tiny.cloud.first_deploy(old)
             deploy_id = (await tiny.hook(new)).json()["deploy"]["id"]
@@ -224,7 +224,7 @@ def test_old_instance_is_drained_then_told_to_stop(tmp_path: Path) -> None:
     asyncio.run(rehearse())
 
 
-@pytest.mark.parametrize(("service", "at_least_s"), [(STUBBORN, 1.0), (WITH_CHILD, 0.0)], ids=["leader", "its child"])
+@pytest.mark.parametrize(("service", "at_least_s"), [(STUBBORN, 0.6), (WITH_CHILD, 0.0)], ids=["leader", "its child"])
 def test_what_ignores_sigterm_is_killed(tmp_path: Path, service: str, at_least_s: float) -> None:
     """SIGKILL ends the whole process group: a leader after the shutdown delay, its children once the leader is gone."""
 
@@ -330,12 +330,12 @@ def test_fault_slow_build(tmp_path: Path) -> None:
     async def rehearse() -> None:
         async with tiny_cloud(tmp_path) as tiny:
             one, two = tiny.repository.commit("one"), tiny.repository.commit("two")
-            tiny.faults.build_extra_s = 1.5
+            tiny.faults.build_extra_s = 0.8
             slow = await tiny.cloud.first_deploy(one)
             tiny.faults.build_extra_s = 0.0
             quick = await tiny.deploy(two)
             slow_s, quick_s = ((each.updated_at - each.created_at).total_seconds() for each in (slow, quick))
-            assert slow_s >= 1.5 > quick_s
+            assert slow_s >= 0.8 > quick_s
 
     asyncio.run(rehearse())
 
@@ -447,7 +447,7 @@ def test_suspended_service_is_off(tmp_path: Path) -> None:
     """A suspended service runs nothing, cancels what is under way and refuses deploys."""
 
     async def rehearse() -> None:
-        async with tiny_cloud(tmp_path, times=replace(QUICK, build_overhead_s=0.5)) as tiny:
+        async with tiny_cloud(tmp_path, times=replace(QUICK, build_overhead_s=0.3)) as tiny:
             commit = tiny.repository.commit("only")
             await tiny.cloud.first_deploy(commit)
             await tiny.hook(commit)

@@ -120,7 +120,7 @@ QUICK = Times(
     no_traffic_after_s=0.3,
     restart_after_s=0.8,
     drain_s=0.3,
-    shutdown_delay_s=1.0,
+    shutdown_delay_s=0.6,
 )
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from starlette.applications import Starlette
 
 from scripts.rehearsal.clouds.render_api import RenderApi
 from scripts.rehearsal.clouds.render_service import RenderService, Settings
@@ -58,8 +57,8 @@ class RenderCloud:
             self.service = RenderService(self._settings, supervisor, self._edge, self._faults, tasks)
             stack.callback(self.service.close)
             api = RenderApi(self.service, self._faults, api_key=self._api_key, hook_key=self._hook_key)
-            self.app: Starlette = api.app
-            self._url = await stack.enter_async_context(serve(self.app))
+            self.routes = api.routes
+            self._url = await stack.enter_async_context(serve(api.app))
             self._stack = stack.pop_all()
         return self
 

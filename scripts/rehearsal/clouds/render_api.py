@@ -40,8 +40,9 @@ class RenderApi:
         self._service = service
         self._faults = faults
         self._hook_key = hook_key
+        self.routes = self._routes()
         self.app = Starlette(
-            routes=self._routes(),
+            routes=self.routes,
             middleware=[Middleware(Gate, faults=faults, api_key=api_key)],
             exception_handlers={HTTPException: _refuse},
         )
