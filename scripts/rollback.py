@@ -87,7 +87,8 @@ def roll_back(ports: Ports) -> Verdict:
     plan = plan_rollback(state, ports.config.release.on_unproven)
     if state.release is None or not plan.acts:
         return passed(f"nothing to roll back: {plan.reason}")
-    ports.console.say(f"  going back, because {plan.reason}")
+    again = state.passed(Stage.ROLLBACK) or state.passed(Stage.RECOVER)
+    ports.console.say("  rolled back before; proving it again" if again else f"  going back, because {plan.reason}")
     verdicts = []
     for target in ports.targets:
         move = plan.moves.get(target.name, Move.NOTHING)

@@ -74,9 +74,9 @@ async def make_clone(repository: Path, folder: Path) -> str:
     return head
 
 
-async def commit_change(folder: Path, name: str, change: Change) -> str:
-    """Commit a changed entry module on top of HEAD; give the full SHA."""
-    entry = folder / ENTRY
+async def commit_change(folder: Path, name: str, change: Change, file: Path = ENTRY) -> str:
+    """Commit a changed file, by default the entry module, on top of HEAD; give the full SHA."""
+    entry = folder / file
     entry.write_text(change(entry.read_text(encoding="utf-8")), encoding="utf-8")
     await git(
         "-C", str(folder), *AUTHOR, "commit", "--quiet", "--all", "--no-verify", "--message", f"Rehearsal: {name}"

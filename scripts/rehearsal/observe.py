@@ -66,7 +66,7 @@ def observe(facts: Facts) -> Seen:
 
 
 def run_exit_code(ran: Sequence[Ran]) -> int:
-    """Give the one code of a whole run: 13 if that is the last word, else the first failure; a lost run's is `recover`'s."""
+    """Give the one code of a run: 13 if that is the last word, else the first failure; of a lost run `recover`'s."""
     codes = [row.exit_code for row in ran]
     if codes[-1] == 13 or any(code < 0 for code in codes):
         return codes[-1]

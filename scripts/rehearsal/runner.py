@@ -43,6 +43,7 @@ class Runner:
     folder: Path
     secrets: Mapping[str, str]
     say: Callable[[str], None]
+    python: str = sys.executable
 
     @property
     def state(self) -> Path:
@@ -81,7 +82,7 @@ class Runner:
         """Run one stage to its end, or kill it after that many seconds; what it prints is passed on as it comes."""
         start_s = time.monotonic()
         options = ("--config", str(self.config), "--state", str(self.state), "--json")
-        command = [sys.executable, str(PACKAGE), stage, *options, *words]
+        command = [self.python, str(PACKAGE), stage, *options, *words]
         seen = self.log.stat().st_size if self.log.exists() else 0
         child = await start_child(command, environment=self._environment(), folder=self.checkout, log=self.log)
         try:

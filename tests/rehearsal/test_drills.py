@@ -1,0 +1,112 @@
+"""The drill book, played for real: each drill ends as it states, and no secret is seen anywhere on the way."""
+
+import asyncio
+import io
+import itertools
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from scripts.console import Console
+from scripts.rehearsal.clone import commit_change, harmless
+from scripts.rehearsal.command import Played, play
+from scripts.rehearsal.drills import BLOCKED, DRILLS, Drill
+from scripts.rehearsal.runner import Runner
+from scripts.rehearsal.world import build
+from scripts.release import Stage
+
+ROOT = Path(__file__).resolve().parents[2]
+QUICK = {"good", "errors", "rollback-does-nothing", "runner-killed"}
+
+
+@contextmanager
+def watched_processes() -> Iterator[set[str]]:
+    """Gather the command lines of every process on the machine, while the block runs."""
+    lines: set[str] = set()
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.wait(0.05):
+            for entry in Path("/proc").glob("[0-9]*/cmdline"):
+                try:
+                    lines.add(entry.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+                except OSError:
+                    continue
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        yield lines
+    finally:
+        done.set()
+        watcher.join()
+
+
+@pytest.mark.parametrize(
+    "drill", [pytest.param(row, id=row.name, marks=[] if row.name in QUICK else pytest.mark.slow) for row in DRILLS]
+)
+def test_drill_ends_as_stated(drill: Drill, tmp_path: Path) -> None:
+    """A drill of the book ends as the book states."""
+    played: Played = asyncio.run(play(drill, ROOT, tmp_path, Console(err=io.StringIO())))
+    assert played.wrong == []
+    assert played.seen.user_requests > 100
+
+
+def test_no_secret_is_seen(tmp_path: Path) -> None:
+    """Hook key and API key are in no output, journal, report or process list of a whole release and rollback."""
+    drill = next(row for row in DRILLS if row.name == "errors")
+    said: list[str] = []
+
+    async def run() -> list[str]:
+        async with build(ROOT, tmp_path, drill) as world:
+            runner = Runner(world.clone, world.config, tmp_path / "runner", world.secrets, said.append)
+            await runner.release(world.candidate, None, 0)
+            hook = world.secrets["RENDER_DEPLOY_HOOK_URL"]
+            return [hook.partition("key=")[2], world.secrets["RENDER_API_KEY"]]
+
+    with watched_processes() as processes:
+        secrets = asyncio.run(run())
+    files = [path.read_text(errors="replace") for path in (tmp_path / "runner").rglob("*") if path.is_file()]
+    assert {"journal.jsonl", "release.json", "samples-render.jsonl"} <= {
+        path.name for path in (tmp_path / "runner" / "state").iterdir()
+    }
+    assert any("scripts" in line for line in processes)
+    for secret, text in itertools.product(secrets, [*said, *files, *processes]):
+        assert secret not in text
+
+
+@pytest.fixture(scope="session")
+def release_python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Make an environment with `scripts/requirements.txt` and nothing else."""
+    folder = tmp_path_factory.mktemp("release-path") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    words = ["--quiet", "--require-hashes", "--only-binary", ":all:", "--no-deps", "-r", "scripts/requirements.txt"]
+    subprocess.run([str(folder / "bin" / "python"), "-m", "pip", "install", *words], check=True, cwd=ROOT)
+    return str(folder / "bin" / "python")
+
+
+def test_release_path_needs_only_its_own_lock(release_python: str, tmp_path: Path) -> None:
+    """With only scripts/requirements.txt, and the service's requirements broken, a release is blocked and proven so."""
+    drill = Drill("broken-lock", "the service's requirements cannot be installed", harmless, BLOCKED)
+
+    async def run() -> tuple[list[tuple[Stage, int]], str | None, str]:
+        async with build(ROOT, tmp_path, drill) as world:
+            broken = await commit_change(
+                world.clone, "a broken lock", lambda _: "no such thing ==\n", Path("requirements.txt")
+            )
+            world = replace(world, candidate=broken)
+            runner = Runner(
+                world.clone, world.config, tmp_path / "runner", world.secrets, lambda _: None, release_python
+            )
+            ran = await runner.release(world.candidate, None, 0)
+            return [(row.stage, row.exit_code) for row in ran], world.cloud.serving_commit, world.baseline
+
+    ran, serving, baseline = asyncio.run(run())
+    assert ran == [(Stage.PLAN, 0), (Stage.DEPLOY, 10), (Stage.ROLLBACK, 0), (Stage.RECOVER, 0)]
+    assert serving == baseline
