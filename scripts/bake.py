@@ -12,6 +12,7 @@ from scripts.release import Baseline, Sha, short
 from scripts.samples import append_samples
 from scripts.stage import HEARTBEAT_S, Ports, Target, planned
 from scripts.verdict import Outcome, Verdict, failed, superseded_by, worst
+from scripts.verify import claim_of
 
 
 def bake(ports: Ports) -> Verdict:
@@ -43,6 +44,7 @@ class Watch:
     judge: ErrorJudge
     identity: Identity
     known: frozenset[Sha]
+    instances: int
     start_s: float
     beat_s: float
     ended: bool = False
@@ -51,10 +53,10 @@ class Watch:
     def begin(cls, ports: Ports, target: Target, commit: Sha, baseline: Baseline | None) -> Watch:
         """Start with even money and nothing seen."""
         rate = tolerated_rate(baseline, ports.config.objectives.error_rate)
-        known = frozenset(filter(None, (commit, baseline.commit if baseline else None)))
+        claim = claim_of(commit, target, baseline)
         now = ports.clock.monotonic()
         names = [check.name for check in ports.witness.deciding]
-        return cls(target, ErrorJudge(rate, names), Identity(commit), known, now, now)
+        return cls(target, ErrorJudge(rate, names), Identity(commit), claim.known, claim.instances, now, now)
 
     def take(self, ports: Ports, block: list[Observation]) -> Verdict:
         """Take one second's probes and say where the target stands."""
@@ -77,13 +79,11 @@ class Watch:
         if bets.outcome is Outcome.FAIL:
             self.ended = True
             return failed(f"{name}: {bets.reason}")
-        proven = self.identity.proven(self.target.instances)
+        proven = self.identity.proven(self.instances)
         if bets.outcome is Outcome.PASS and not proven and not timed_out:
-            return Verdict(Outcome.INCONCLUSIVE, f"{name}: {self.identity.describe(self.target.instances)}")
+            return Verdict(Outcome.INCONCLUSIVE, f"{name}: {self.identity.describe(self.instances)}")
         if bets.outcome is Outcome.PASS and not proven:
             self.ended = True
-            return failed(
-                f"{name}: not every answer is the candidate's: {self.identity.describe(self.target.instances)}"
-            )
+            return failed(f"{name}: not every answer is the candidate's: {self.identity.describe(self.instances)}")
         self.ended = bets.outcome is not None
         return Verdict(bets.outcome or Outcome.INCONCLUSIVE, f"{name}: {bets.reason}")

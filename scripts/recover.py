@@ -10,7 +10,7 @@ from scripts.rollback import roll_back
 from scripts.stage import Ports, Target, planned
 from scripts.state import RunState
 from scripts.verdict import Verdict, passed, unproven_rollback, worst
-from scripts.verify import journal_proof, judge_proof, prove
+from scripts.verify import claim_of, journal_proof, judge_proof, prove
 
 
 def recover(ports: Ports) -> Verdict:
@@ -29,9 +29,8 @@ def recover(ports: Ports) -> Verdict:
 
 
 def _prove_candidate(ports: Ports, target: Target, state: RunState) -> Verdict:
-    commit = planned(state).commit
-    deadline = ports.deadline(ports.config.verify.deadline_s)
-    proof = prove(ports, target, commit, frozenset({commit}), deadline)
+    claim = claim_of(planned(state).commit, target, state.targets[target.name].baseline)
+    proof = prove(ports, target, claim, ports.deadline(ports.config.verify.deadline_s))
     if not proof.proven:
         return unproven_rollback(judge_proof(target.name, proof, ports.config.verify.deadline_s).reason)
     journal_proof(ports, target, proof)

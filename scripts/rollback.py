@@ -16,7 +16,7 @@ from scripts.release import Baseline, Deployment, DeployState, Release, Stage, s
 from scripts.stage import READ_S, Ports, Target, find_intruder, follow, ids, journal_deployment
 from scripts.state import CANCEL, DEPLOY, ROLL_BACK, Change, RunState, TargetState
 from scripts.verdict import Outcome, Verdict, failed, passed, unproven_rollback, worst
-from scripts.verify import Proof, journal_proof, prove
+from scripts.verify import Claim, Proof, journal_proof, prove
 
 WATCHED = (Stage.PLAN, Stage.DEPLOY, Stage.VERIFY, Stage.PROMOTE, Stage.BAKE)
 
@@ -220,9 +220,9 @@ def _prove_old(
 ) -> Verdict:
     if baseline.commit is None or baseline.first:
         return _prove_nameless(target, baseline, moved=moved)
-    known = frozenset({baseline.commit, release.commit})
     old = frozenset(baseline.instance_ids) if only_new_instances else frozenset()
-    proof = prove(ports, target, baseline.commit, known, deadline, old)
+    claim = Claim(baseline.commit, baseline.instances, frozenset({baseline.commit, release.commit}), old)
+    proof = prove(ports, target, claim, deadline)
     if proof.proven:
         journal_proof(ports, target, proof)
     return judge_return(target.name, baseline, proof, ports.config.rollback.deadline_s)

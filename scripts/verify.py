@@ -9,7 +9,7 @@ from scripts.clock import Deadline
 from scripts.identity import LEAST_ANSWERS, Identity
 from scripts.journal import Kind
 from scripts.probe import CANDIDATE
-from scripts.release import Sha, short
+from scripts.release import Baseline, Sha, short
 from scripts.samples import append_samples
 from scripts.stage import Ports, Target, planned
 from scripts.verdict import Sample, Verdict, failed, passed, superseded_by, worst
@@ -21,14 +21,32 @@ def verify(ports: Ports) -> Verdict:
     release = planned(state)
     verdicts = []
     for target in ports.targets:
-        baseline = state.targets[target.name].baseline
-        known = frozenset(filter(None, (release.commit, baseline.commit if baseline else None)))
-        deadline = ports.deadline(ports.config.verify.deadline_s)
-        proof = prove(ports, target, release.commit, known, deadline)
+        claim = claim_of(release.commit, target, state.targets[target.name].baseline)
+        proof = prove(ports, target, claim, ports.deadline(ports.config.verify.deadline_s))
         if proof.proven:
             journal_proof(ports, target, proof)
         verdicts.append(judge_proof(target.name, proof, ports.config.verify.deadline_s))
     return worst(verdicts)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is to be proven: that a commit answers from that many instances.
+
+    `known` are the commits that may answer meanwhile; three answers in a row of any other end the proof. Answers of
+    `old_instances` do not count: they served before the change that is to be proven.
+    """
+
+    commit: Sha
+    instances: int
+    known: frozenset[Sha]
+    old_instances: frozenset[str] = frozenset()
+
+
+def claim_of(commit: Sha, target: Target, baseline: Baseline | None) -> Claim:
+    """Claim that the candidate serves, from as many instances as the platform or the configuration names."""
+    known = frozenset(filter(None, (commit, baseline.commit if baseline else None)))
+    return Claim(commit, baseline.instances if baseline else target.instances, known)
 
 
 @dataclass(frozen=True)
@@ -52,25 +70,14 @@ class Proof:
         return self.identified and not self.trouble and not self.stranger
 
 
-def prove(
-    ports: Ports,
-    target: Target,
-    commit: Sha,
-    known: frozenset[Sha],
-    deadline: Deadline,
-    old_instances: frozenset[str] = frozenset(),
-) -> Proof:
-    """Ask `/version` and every check, round after round, until all is proven, a stranger answers, or time is up.
-
-    `known` are the commits that may answer meanwhile; three answers in a row of any other end it. Answers of
-    `old_instances` do not count: they served before the change that is to be proven.
-    """
-    proof = Proof(Identity(commit), target.instances, Counter(), "no check has run yet")
+def prove(ports: Ports, target: Target, claim: Claim, deadline: Deadline) -> Proof:
+    """Ask `/version` and every check, round after round, until all is proven, a stranger answers, or time is up."""
+    proof = Proof(Identity(claim.commit), claim.instances, Counter(), "no check has run yet")
     samples: list[Sample] = []
     start_s = ports.clock.monotonic()
     try:
         while not deadline.passed:
-            proof = _round(ports, target, proof, known, old_instances, samples, start_s)
+            proof = _round(ports, target, claim, proof, samples, start_s)
             if proof.proven or proof.stranger:
                 return proof
             deadline.pause(1 / ports.config.probe.rate_per_s)
@@ -79,17 +86,9 @@ def prove(
         append_samples(ports.folder, target.name, samples)
 
 
-def _round(
-    ports: Ports,
-    target: Target,
-    proof: Proof,
-    known: frozenset[Sha],
-    old_instances: frozenset[str],
-    samples: list[Sample],
-    start_s: float,
-) -> Proof:
+def _round(ports: Ports, target: Target, claim: Claim, proof: Proof, samples: list[Sample], start_s: float) -> Proof:
     seen = ports.witness.ask_version(target.url)
-    if seen.instance in old_instances:
+    if seen.instance in claim.old_instances:
         seen = replace(seen, commit=None, reason="an instance from before the change answered")
     identity = proof.identity.observe(seen)
     rows, trouble = Counter(proof.rows), ""
@@ -99,7 +98,7 @@ def _round(
         rows[check.name] = rows[check.name] + 1 if sample.ok else 0
         if check.critical and rows[check.name] < LEAST_ANSWERS:
             trouble = trouble or f"{check.name}: {sample.reason or 'not yet three times in a row'}"
-    strange = identity.stranger_row >= LEAST_ANSWERS and identity.stranger not in known
+    strange = identity.stranger_row >= LEAST_ANSWERS and identity.stranger not in claim.known
     return Proof(identity, proof.instances, rows, trouble, identity.stranger if strange else None)
 
 

@@ -15,6 +15,14 @@ CLIENT_IDLE_LIMIT_S = 75  # far above any client's own limit, so that the server
 class _QuietServer(uvicorn.Server):
     """A server that leaves signals to the rehearsal: Ctrl-C must end the rehearsal, not one of its servers."""
 
+    def __init__(self, settings: uvicorn.Config) -> None:
+        super().__init__(settings)
+        self.stopping = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        """Wait for the end; uvicorn's own loop looks for it ten times a second, and sets headers that are off here."""
+        await self.stopping.wait()
+
     def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]  # same protocol
         """Capture nothing."""
         return contextlib.nullcontext()
@@ -31,7 +39,7 @@ async def serve(app: Any) -> AsyncIterator[str]:
         await _until_started(server, running)
         yield url
     finally:
-        server.should_exit = True
+        server.stopping.set()
         await _ended(running)
         listener.close()
 

@@ -27,6 +27,7 @@ REACHING_PACKAGES = (
     *("PIP_CONFIG_FILE", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_CERT", "PIP_CACHE_DIR", "SSL_CERT_FILE"),
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
 )
+QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 MORE_THAN_ONE_COMMAND = re.compile(r"[;|&(){}`]")
 
 
@@ -180,7 +181,7 @@ def with_exec(command: str) -> str:
     A last command that is more than one plain command is left to the shell. `env` is there for `NAME=value command`.
     """
     before, last = _split_last(command)
-    if MORE_THAN_ONE_COMMAND.search(last) or last.split(maxsplit=1)[:1] in ([], ["exec"]):
+    if MORE_THAN_ONE_COMMAND.search(QUOTED.sub("", last)) or last.split(maxsplit=1)[:1] in ([], ["exec"]):
         return command
     return f"{before}exec env {last.strip()}"
 

@@ -5,7 +5,6 @@ How many failures are too many is not decided here.
 """
 
 import asyncio
-import contextlib
 import itertools
 import json
 import time
@@ -17,7 +16,8 @@ from typing import Any, Self
 from scripts.rehearsal.wire import Client, Request
 
 IDLE_LIMIT_S = 30.0
-ANSWER_LIMIT_S = 5.0  # also what stopping may take: then everything in flight has ended by itself
+ANSWER_LIMIT_S = 5.0
+GRACE_S = 0.5  # added when stopping, so that what is in flight ends by its own limit and is counted as such
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,18 @@ class Traffic:
     """Sends `rate_per_s` requests a second to the endpoints in turn, half over kept connections, half over fresh ones.
 
     A request is counted in the second in which it was due. One that could not be sent, because `in_flight_limit` were
-    still waiting, has failed; so has one without an answer within `ANSWER_LIMIT_S` seconds.
+    still waiting, has failed; so has one without an answer within `answer_limit_s` seconds, and one whose kept
+    connection was broken by the other side.
     """
 
     def __init__(
-        self, url: str, endpoints: Sequence[Endpoint], rate_per_s: float = 50.0, *, in_flight_limit: int = 1000
+        self,
+        url: str,
+        endpoints: Sequence[Endpoint],
+        rate_per_s: float = 50.0,
+        *,
+        in_flight_limit: int = 1000,
+        answer_limit_s: float = ANSWER_LIMIT_S,
     ) -> None:
         self._url = url
         self._endpoints = endpoints
@@ -68,9 +75,10 @@ class Traffic:
         self._in_flight_limit = in_flight_limit
         self._in_flight: set[asyncio.Task[None]] = set()
         self._outcomes: list[Outcome] = []
+        self._answer_limit_s = answer_limit_s
         self._clients = (
-            Client(answer_limit_s=ANSWER_LIMIT_S, idle_limit_s=IDLE_LIMIT_S),
-            Client(answer_limit_s=ANSWER_LIMIT_S),
+            Client(answer_limit_s=answer_limit_s, idle_limit_s=IDLE_LIMIT_S, resend=False),
+            Client(answer_limit_s=answer_limit_s),
         )
 
     async def __aenter__(self) -> Self:
@@ -87,11 +95,13 @@ class Traffic:
     async def stop(self) -> None:
         """Send nothing more and wait for the answers that are due; raises what broke the traffic itself, if any."""
         self._driving.cancel()
-        await asyncio.wait({self._driving, *self._in_flight}, timeout=ANSWER_LIMIT_S)
-        for task in tuple(self._in_flight):
+        ending = {self._driving, *self._in_flight}
+        _, late = await asyncio.wait(ending, timeout=self._answer_limit_s + GRACE_S)
+        for task in late:
             task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._driving
+        for ended in await asyncio.gather(*ending, return_exceptions=True):
+            if isinstance(ended, Exception):
+                raise ended
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
@@ -156,7 +166,10 @@ def judge_answer(endpoint: Endpoint, status: int, content: bytes) -> str:
         body = json.loads(content)
     except ValueError:
         return "not JSON"
-    return "" if endpoint.accept(body) else "unexpected body"
+    try:
+        return "" if endpoint.accept(body) else "unexpected body"
+    except (LookupError, TypeError, AttributeError):  # the predicate expected another shape
+        return "unexpected body"
 
 
 def _request(endpoint: Endpoint) -> Request:

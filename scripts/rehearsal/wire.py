@@ -7,7 +7,6 @@ proxies and TLS are left out: on loopback there are none, and a proxy must not f
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -54,12 +53,14 @@ class BrokenAnswerError(ConnectionError):
 class Client:
     """Sends requests to any number of origins; every failure is an OSError, a missed deadline a TimeoutError.
 
-    A connection is kept for `idle_limit_s` seconds; 0 keeps none.
+    A connection is kept for `idle_limit_s` seconds; 0 keeps none. Without `resend`, a kept connection that the other
+    side closed is an error.
     """
 
-    def __init__(self, *, answer_limit_s: float, idle_limit_s: float = 0.0) -> None:
+    def __init__(self, *, answer_limit_s: float, idle_limit_s: float = 0.0, resend: bool = True) -> None:
         self._answer_limit_s = answer_limit_s
         self._idle_limit_s = idle_limit_s
+        self._resend = resend
         self._idle: defaultdict[str, list[_Connection]] = defaultdict(list)
 
     async def ask(self, origin: str, request: Request) -> Answer:
@@ -71,8 +72,11 @@ class Client:
         async with asyncio.timeout(self._answer_limit_s):
             kept = self._take(origin) if request.method in IDEMPOTENT else None
             if kept:
-                with contextlib.suppress(NothingReceivedError):
+                try:
                     return await self._exchange(kept, origin, request)
+                except NothingReceivedError:
+                    if not self._resend:
+                        raise
             return await self._exchange(await _connect(origin), origin, request)
 
     def close(self) -> None:

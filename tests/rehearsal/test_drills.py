@@ -110,3 +110,28 @@ def test_release_path_needs_only_its_own_lock(release_python: str, tmp_path: Pat
     ran, serving, baseline = asyncio.run(run())
     assert ran == [(Stage.PLAN, 0), (Stage.DEPLOY, 10), (Stage.ROLLBACK, 0), (Stage.RECOVER, 0)]
     assert serving == baseline
+
+
+@pytest.mark.parametrize(
+    ("name", "ran", "serves"),
+    [
+        ("good", [0, 0, 0, 0, 0], "candidate"),
+        pytest.param("errors", [0, 0, 0, 0, 10, 0, 0], "baseline", marks=pytest.mark.slow),
+        ("late-live", [0, 10, 0, 0], "baseline"),
+    ],
+)
+def test_release_without_api_key(name: str, ran: list[int], serves: str, tmp_path: Path) -> None:
+    """With the hook alone, a release is proven or rolled back by the service's own answers."""
+    drill = next(row for row in DRILLS if row.name == name)
+
+    async def run() -> tuple[list[int], str | None, str]:
+        async with build(ROOT, tmp_path, drill) as world:
+            hook_only = {key: value for key, value in world.secrets.items() if key != "RENDER_API_KEY"}
+            runner = Runner(world.clone, world.config, tmp_path / "runner", hook_only, print)
+            stages = await runner.release(world.candidate, None, 0)
+            await asyncio.sleep(drill.linger_s)
+            return [row.exit_code for row in stages], world.cloud.serving_commit, getattr(world, serves)
+
+    codes, serving, expected = asyncio.run(run())
+    assert codes == ran
+    assert serving == expected

@@ -133,7 +133,15 @@ async def record_deploys(recorder: Recorder, one: str, two: str) -> None:
     await recorder.call("GET", DEPLOY)
     await recorder.call("POST", CANCEL, deploy=running.id)
     await recorder.call("POST", CANCEL)
-    for body in ("{", "[]", {"commitId": "abc"}, {"commitId": 1}, {"clearCache": "maybe"}, {"imageUrl": "x"}):
+    bodies: tuple[Any, ...] = (
+        "{",
+        "[]",
+        {"commitId": "abc"},
+        {"commitId": 1},
+        {"clearCache": "maybe"},
+        {"imageUrl": "x"},
+    )
+    for body in bodies:
         await recorder.call("POST", DEPLOYS, body=body)
     await recorder.call("POST", DEPLOYS, body={"commitId": UNKNOWN_SHA})
     for query in (
@@ -160,7 +168,14 @@ async def record_changes(recorder: Recorder) -> None:
     await recorder.call("POST", ROLLBACK, body={})
     await recorder.call("PATCH", SERVICE, body={"autoDeploy": "no"})
     await recorder.call("PATCH", SERVICE, body={"autoDeployTrigger": "checksPass"})
-    for body in ({"autoDeploy": "perhaps"}, {"autoDeploy": []}, {"autoDeployTrigger": 1}, {}, {"name": "x"}, "x"):
+    bodies: tuple[Any, ...] = (
+        {"autoDeploy": "perhaps"},
+        {"autoDeploy": []},
+        {"autoDeployTrigger": 1},
+        {},
+        {"name": "x"},
+    )
+    for body in (*bodies, "x"):
         await recorder.call("PATCH", SERVICE, body=body)
 
 
@@ -288,7 +303,7 @@ def test_statuses_are_allowed(document: dict[str, Any], method: str, route: str)
 
 def test_bodies_are_as_documented(document: dict[str, Any], exchanges: list[Exchange]) -> None:
     """Every body validates against the schema of its status; where the document has none, there is no body."""
-    wrong = []
+    wrong: list[object] = []
     for exchange in exchanges:
         content = expected_answer(document, exchange).get("content")
         if content is None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from scripts.rehearsal.clouds.render import Deploy, Faults, Kind, RenderCloud, Times
+from scripts.rehearsal.clouds.render import Deploy, Event, Faults, Kind, RenderCloud, Times
 from scripts.rehearsal.edge import Edge
 
 API_KEY = "rnd_key"
@@ -48,6 +48,8 @@ server = http.server.ThreadingHTTPServer((os.environ["HOST"], int(os.environ["PO
 server.daemon_threads = True
 server.serve_forever()
 """
+
+UNHEALTHY = SERVICE.replace("status = 500 if", "status = 503 if self.path == '/health' else 500 if")
 
 RENDER_YAML = """
 services:
@@ -156,6 +158,10 @@ class Tiny:
     def kinds(self, commit: str | None = None) -> list[Kind]:
         """List the events, of one commit if given."""
         return [event.kind for event in self.cloud.events if commit in {None, event.commit}]
+
+    def events(self, kind: Kind, commit: str) -> list[Event]:
+        """List the events of one kind and commit."""
+        return [event for event in self.cloud.events if event.kind is kind and event.commit == commit]
 
     async def until(self, holds: Callable[[], bool], limit_s: float = 10.0) -> None:
         """Wait until something holds; raises TimeoutError."""

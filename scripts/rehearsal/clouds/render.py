@@ -6,7 +6,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-
 from scripts.rehearsal.clouds.render_api import RenderApi
 from scripts.rehearsal.clouds.render_service import RenderService, Settings
 from scripts.rehearsal.clouds.render_values import Deploy, Event, Faults, Kind, Status, Times, Trigger

@@ -111,7 +111,7 @@ def _details(service: RenderService) -> Mapping[str, Any]:
         "buildPlan": "starter",
         "region": "oregon",
         "url": service.public_url,
-        "maxShutdownDelaySeconds": 30,
+        "maxShutdownDelaySeconds": max(1, round(service.settings.times.shutdown_delay_s)),
     }
 
 

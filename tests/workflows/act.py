@@ -1,0 +1,307 @@
+"""Runs the workflow files as they are, by act on this machine: no GitHub, no containers, no network.
+
+The steps are real processes. Standing in for GitHub are a small local folder for each remote action and a folder for
+artifacts. act ignores concurrency, permissions, environments, the filters under `on` and the time limits of jobs, and
+when a called workflow fails, the caller's later jobs never begin, whatever their `if`: what depends on any of these
+is tested elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import textwrap
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from scripts.rehearsal.children import Child, end_child, start_child
+from scripts.rehearsal.supervisor import SYSTEM_PATH
+
+ACT = Path(sys.executable).with_name("act")
+RUN_LIMIT_S = 100.0
+INTERRUPT_LIMIT_S = 5.0
+GONE_LIMIT_S = 2.0
+DONE_BY_ACT = "actions/checkout"
+MASK = "add-mask"
+
+# A stand-in fails where the real action would: the name of an artifact is taken, or there is nothing to keep.
+STAND_INS: Mapping[str, tuple[Mapping[str, str], str]] = {
+    "actions/setup-python": (
+        {"python-version-file": ""},
+        """\
+        test -f "$PYTHON_VERSION_FILE"
+        case " $JOBS_WITH_SECRETS " in
+          *" $GITHUB_JOB "*) folder="$PYTHON_BESIDE_SECRETS" ;;
+          *) folder="$PYTHON_OF_CHECKS" ;;
+        esac
+        "$folder/python" --version
+        echo "$folder" >> "$GITHUB_PATH"
+        """,
+    ),
+    "actions/upload-artifact": (
+        {"name": "", "path": "", "include-hidden-files": "false", "if-no-files-found": "warn", "overwrite": "false"},
+        """\
+        case "$INCLUDE_HIDDEN_FILES $(basename "$SOURCE")" in
+          "false ."*) found="" ;;
+          *) found="$(find "$SOURCE" -type f)" || found="" ;;
+        esac
+        if [ -z "$found" ]; then
+          [ "$IF_NO_FILES_FOUND" != error ]
+          exit
+        fi
+        [ "$OVERWRITE" = true ] || [ ! -e "$ARTIFACTS/$NAME" ]
+        rm -rf "${ARTIFACTS:?}/${NAME:?}"
+        mkdir -p "$ARTIFACTS/$NAME"
+        cp -R "$SOURCE/." "$ARTIFACTS/$NAME"
+        """,
+    ),
+    "actions/download-artifact": (
+        {"name": "", "path": ""},
+        """\
+        mkdir -p "$SOURCE"
+        cp -R "$ARTIFACTS/${NAME:?}/." "$SOURCE"
+        """,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a run may use: a folder for all that it writes, and the folders of two interpreters."""
+
+    folder: Path
+    python_beside_secrets: Path
+    python_of_checks: Path
+
+    @property
+    def artifacts(self) -> Path:
+        """Where uploaded artifacts are, each in a folder of its name."""
+        return self.folder / "artifacts"
+
+    @property
+    def log(self) -> Path:
+        """Everything that act wrote."""
+        return self.folder / "act.log"
+
+    @property
+    def private(self) -> frozenset[Path]:
+        """The files that nobody but the machine may read: what it was told, and the log with the masks asked for."""
+        return frozenset({self.log, self.folder / "told" / "secrets"})
+
+
+@dataclass(frozen=True)
+class Run:
+    """How act ended, what it recorded, and which processes it left behind."""
+
+    exit_code: int
+    records: Sequence[Mapping[str, Any]]
+    seconds: float
+    left_running: Sequence[int]
+
+    @property
+    def jobs(self) -> dict[str, str]:
+        """How each job ended, by its id; one that never began is not among them."""
+        return {row["jobID"]: row["jobResult"] for row in self.records if "jobResult" in row}
+
+    def steps(self, job: str) -> dict[str, str]:
+        """How each step of a job ended, by its name; one that was skipped is not among them."""
+        rows = [row for row in self.records if row.get("jobID") == job and "stepResult" in row]
+        return {row["step"]: row["stepResult"] for row in rows if row.get("stage") == "Main"}
+
+    def commands(self, name: str, job: str) -> list[str]:
+        """What the steps of a job told the runner by a workflow command, or by the file of the step summary."""
+        rows = [row for row in self.records if row.get("jobID") == job and row.get("command") == name]
+        return [str(row.get("arg") or row.get("content")) for row in rows]
+
+    def exit_statuses(self, job: str) -> list[str]:
+        """How the failed steps of a job ended, in act's words."""
+        return [row["msg"] for row in self.records if row.get("jobID") == job and row["msg"].startswith("exit status")]
+
+    @property
+    def shown(self) -> str:
+        """Everything that a person could read, that is, without the commands by which steps ask for masks."""
+        return "\n".join(json.dumps(row, ensure_ascii=False) for row in self.records if row.get("command") != MASK)
+
+
+async def run_event(
+    machine: Machine,
+    repository: Path,
+    event: str,
+    payload: Mapping[str, Any],
+    *,
+    secrets: Mapping[str, str],
+    variables: Mapping[str, str],
+) -> Run:
+    """Let an event happen to a repository and run the workflows that it starts; whatever happens, nothing runs on.
+
+    act's own masking is off, so that what the steps really print can be seen.
+
+    Raises:
+        TimeoutError: the workflows took longer than `RUN_LIMIT_S`.
+    """
+    began = time.monotonic()
+    child = await start_child(
+        _command(machine, repository, event, payload, secrets, variables),
+        environment=_environment(machine, repository),
+        folder=repository,
+        log=machine.log,
+    )
+    try:
+        async with asyncio.timeout(RUN_LIMIT_S):
+            exit_code = await child.process.wait()
+        left_running = find_session(child.process.pid)
+    finally:
+        await _end(child)
+    return Run(exit_code, _records(machine.log), time.monotonic() - began, left_running)
+
+
+def _command(
+    machine: Machine,
+    repository: Path,
+    event: str,
+    payload: Mapping[str, Any],
+    secrets: Mapping[str, str],
+    variables: Mapping[str, str],
+) -> list[str]:
+    told = machine.folder / "told"
+    told.mkdir(parents=True)
+    (told / "event.json").write_text(json.dumps(payload))
+    (told / "secrets").write_text(_lines(secrets))
+    (told / "variables").write_text(_lines(variables))
+    options = ["--json", "--insecure-secrets", "--rm", "--no-cache-server", "--pull=false"]
+    files = ["--eventpath", "event.json", "--secret-file", "secrets", "--var-file", "variables"]
+    files = [word if word.startswith("--") else str(told / word) for word in files]
+    return [
+        str(ACT),
+        event,
+        *("--platform", "ubuntu-24.04=-self-hosted"),
+        *options,
+        *files,
+        *_stand_ins(repository, machine.folder / "actions"),
+    ]
+
+
+def _lines(values: Mapping[str, str]) -> str:
+    return "".join(f"{name}={value}\n" for name, value in values.items())
+
+
+def _environment(machine: Machine, repository: Path) -> dict[str, str]:
+    """Make the whole environment of act, which its steps inherit: nothing of ours, and nowhere to download from."""
+    home, temporary = machine.folder / "home", machine.folder / "temporary"
+    for folder in (home, temporary, machine.artifacts):
+        folder.mkdir(parents=True)
+    return {
+        "PATH": SYSTEM_PATH,
+        "HOME": str(home),
+        "XDG_CACHE_HOME": str(home / "cache"),
+        "TMPDIR": str(temporary),
+        "LANG": "C.UTF-8",
+        "DOCKER_HOST": "unix:///nonexistent.sock",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_NO_INDEX": "1",  # what a lock names must be there, or the step fails
+        "ARTIFACTS": str(machine.artifacts),
+        "PYTHON_BESIDE_SECRETS": str(machine.python_beside_secrets),
+        "PYTHON_OF_CHECKS": str(machine.python_of_checks),
+        "JOBS_WITH_SECRETS": " ".join(_jobs_with_secrets(repository)),
+    }
+
+
+def _jobs_with_secrets(repository: Path) -> Iterator[str]:
+    for path in (repository / ".github" / "workflows").glob("*.yml"):
+        jobs = yaml.safe_load(path.read_text())["jobs"]
+        yield from (name for name, job in jobs.items() if "environment" in job)
+
+
+def _stand_ins(repository: Path, folder: Path) -> Iterator[str]:
+    """Write a stand-in for each remote action that the repository uses, and give act's options for them."""
+    for use in sorted(_remote_uses(repository)):
+        action, _, _ = use.partition("@")
+        if action == DONE_BY_ACT:
+            continue
+        inputs, script = STAND_INS[action]
+        path = folder / use
+        path.mkdir(parents=True)
+        (path / "action.yml").write_text(yaml.safe_dump(_composite(action, inputs, textwrap.dedent(script))))
+        yield f"--local-repository={use}={path}"
+
+
+def _composite(action: str, inputs: Mapping[str, str], script: str) -> dict[str, Any]:
+    # PATH would be the command path of the shell.
+    names = {name: "SOURCE" if name == "path" else name.upper().replace("-", "_") for name in inputs}
+    step = {
+        "shell": "bash",
+        "run": script,
+        "env": {names[name]: f"${{{{ inputs.{name} }}}}" for name in inputs},
+    }
+    declared = {name: {"default": default, "description": name} for name, default in inputs.items()}
+    return {
+        "name": action,
+        "description": "A stand-in.",
+        "inputs": declared,
+        "runs": {"using": "composite", "steps": [step]},
+    }
+
+
+def _remote_uses(repository: Path) -> set[str]:
+    files = (repository / ".github").rglob("*.yml")
+    return {use for path in files for use in _uses(yaml.safe_load(path.read_text())) if not use.startswith("./")}
+
+
+def _uses(node: object) -> Iterator[str]:
+    if isinstance(node, dict):
+        yield from [use for key, use in node.items() if key == "uses"]
+    children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    for child in children:
+        yield from _uses(child)
+
+
+def _records(log: Path) -> list[Mapping[str, Any]]:
+    lines = log.read_text(errors="replace").splitlines()
+    return [json.loads(line) if line.startswith("{") else {"msg": line} for line in lines]
+
+
+async def _end(child: Child) -> None:
+    """Interrupt act, which ends the step that runs; then kill its session, in which each step is a group of its own."""
+    try:
+        if child.running:
+            os.kill(child.process.pid, signal.SIGINT)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(child.process.wait(), INTERRUPT_LIMIT_S)
+    finally:
+        await _kill_session(child.process.pid)
+        await end_child(child, 0)
+
+
+async def _kill_session(session: int) -> None:
+    """Kill what is left, until the kernel has taken it away."""
+    deadline = time.monotonic() + GONE_LIMIT_S
+    while (left := find_session(session)) and time.monotonic() < deadline:
+        for process in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        await asyncio.sleep(0.02)
+
+
+def find_session(session: int) -> list[int]:
+    """Find the processes of a session that have not ended; none where there is no /proc to look at."""
+    entries = Path("/proc").glob("[0-9]*")
+    return [int(entry.name) for entry in entries if _session_of(entry) == session]
+
+
+def _session_of(entry: Path) -> int | None:
+    """Read the session from proc(5)'s stat, behind a name that may hold anything; None for one that has ended."""
+    try:
+        state, _, _, session, *_ = (entry / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if state == "Z" else int(session)

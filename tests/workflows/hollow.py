@@ -1,0 +1,64 @@
+"""Workflow files with the work taken out: jobs, needs, conditions and order stay, each step only passes or fails.
+
+So what runs after which failure can be tried in a fraction of a second, by the same act that runs the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+KEPT_OF_JOB = ("name", "needs", "if", "env", "outputs")
+KEPT_OF_STEP = ("name", "id", "if", "continue-on-error")
+
+
+def read_workflow(path: Path) -> dict[str, Any]:
+    """Read a workflow file; YAML 1.1 takes the key `on` for a boolean."""
+    workflow: dict[Any, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return {"on" if key is True else key: value for key, value in workflow.items()}
+
+
+@dataclass(frozen=True)
+class Fates:
+    """What becomes of what, by name: steps (or a job that has none) that fail or stay as they are, jobs skipped."""
+
+    failing: Set[str] = frozenset()
+    real: Set[str] = frozenset()
+    skipped: Set[str] = frozenset()
+
+
+def hollow(workflow: Mapping[str, Any], fates: Fates) -> dict[str, Any]:
+    """Take the work out.
+
+    Raises:
+        LookupError: a name that is nowhere in the workflow, so that nothing would be tried.
+    """
+    jobs = {name: _hollow_job(name, job, fates) for name, job in workflow["jobs"].items()}
+    names = {step["name"] for job in jobs.values() for step in job["steps"]}
+    if unknown := ((fates.failing | fates.real) - names) | (fates.skipped - {*jobs}):
+        raise LookupError(f"nothing is named {', '.join(sorted(unknown))}")
+    for name in fates.skipped:
+        jobs[name]["if"] = False
+    return {"name": "Hollow", "on": "push", "jobs": jobs}
+
+
+def step_name(step: Mapping[str, Any]) -> str:
+    """Give the name that act shows for a step."""
+    return str(step.get("name") or step.get("uses") or step["run"])
+
+
+def _hollow_job(name: str, job: Mapping[str, Any], fates: Fates) -> dict[str, Any]:
+    kept = {key: job[key] for key in KEPT_OF_JOB if key in job}
+    steps = [_hollow_step(step, fates) for step in job.get("steps", [{"name": name}])]
+    return {**kept, "runs-on": "ubuntu-24.04", "steps": steps}
+
+
+def _hollow_step(step: Mapping[str, Any], fates: Fates) -> dict[str, Any]:
+    name = step_name(step)
+    kept = {key: step[key] for key in KEPT_OF_STEP if key in step}
+    run = step["run"] if name in fates.real else f"exit {int(name in fates.failing)}"
+    return {**kept, "name": name, "run": run}

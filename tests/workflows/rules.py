@@ -1,0 +1,133 @@
+"""What every workflow file and every composite action must keep to, as functions from a file to its faults."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scripts.cli import build_parser
+from tests.workflows.hollow import read_workflow
+
+USES = re.compile(r"^\s*(?:- )?uses:\s*(\S+)(.*)$", re.MULTILINE)
+PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}")
+VERSION = re.compile(r" # v\d+(\.\d+)*")
+SECRET = re.compile(r"\bsecrets\b")
+VERB = re.compile(r"python3? -m scripts\b(.*)")
+
+
+@dataclass(frozen=True)
+class File:
+    """A workflow, or a composite action: its text, and what the text means."""
+
+    name: str
+    text: str
+    data: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, path: Path) -> File:
+        """Read one file."""
+        return cls(path.name, path.read_text(encoding="utf-8"), read_workflow(path))
+
+    @property
+    def jobs(self) -> Mapping[str, dict[str, Any]]:
+        """The jobs by id; none in an action."""
+        jobs: dict[str, dict[str, Any]] = self.data.get("jobs", {})
+        return jobs
+
+    @property
+    def steps(self) -> Iterator[dict[str, Any]]:
+        """The steps of all jobs, or of the action."""
+        for job in self.jobs.values():
+            yield from job.get("steps", [])
+        yield from self.data.get("runs", {}).get("steps", [])
+
+    @property
+    def uses(self) -> list[str]:
+        """What the jobs and steps use."""
+        return [each["uses"] for each in (*self.jobs.values(), *self.steps) if "uses" in each]
+
+
+def find_floating(file: File) -> Iterator[str]:
+    """A remote action is pinned to a full commit, with its version in a comment behind it."""
+    lines = USES.findall(file.text)
+    if sorted(use for use, _ in lines) != sorted(file.uses):
+        yield "a `uses` that is not on a line of its own"
+    for use, rest in lines:
+        if not use.startswith("./") and not (PINNED.fullmatch(use) and VERSION.fullmatch(rest)):
+            yield f"{use}{rest}"
+
+
+def find_rights(file: File) -> Iterator[str]:
+    """No right is given on top, and every job says which it needs."""
+    if not file.jobs:
+        return
+    if file.data.get("permissions") != {}:
+        yield "permissions"
+    yield from (name for name, job in file.jobs.items() if not isinstance(job.get("permissions"), dict))
+
+
+def find_endless(file: File) -> Iterator[str]:
+    """Every job has a time limit; one that calls a workflow cannot, and the called one's have."""
+    yield from (name for name, job in file.jobs.items() if "uses" not in job and "timeout-minutes" not in job)
+
+
+def find_kept_credentials(file: File) -> Iterator[str]:
+    """A checkout leaves no token behind."""
+    for step in file.steps:
+        kept = step.get("with", {}).get("persist-credentials") is not False
+        if kept and step.get("uses", "").startswith("actions/checkout@"):
+            yield step["uses"]
+
+
+def find_unnamed(file: File) -> Iterator[str]:
+    """Workflows and jobs have names, and a workflow says what happens to two runs at a time."""
+    yield from (key for key in ("name", "concurrency") if file.jobs and key not in file.data)
+    yield from (name for name, job in file.jobs.items() if "name" not in job)
+
+
+def find_injections(file: File) -> Iterator[str]:
+    """No value is written into a script: it reaches the shell through `env`."""
+    yield from (step["run"] for step in file.steps if "${{" in step.get("run", ""))
+
+
+def find_exposed_secrets(file: File) -> Iterator[str]:
+    """A secret is seen only by the one step that needs it, in a job whose environment guards it."""
+    allowed = 0
+    for name, job in file.jobs.items():
+        for step in job.get("steps", []):
+            count = len(SECRET.findall(str(step.get("env", {}))))
+            if count and "environment" not in job:
+                yield name
+            allowed += count
+    if len(SECRET.findall(str(file.data))) != allowed:
+        yield "outside the env of a step"
+
+
+def find_unparsable(file: File) -> Iterator[str]:
+    """Every command line of ours is one that our parser takes, alone in its step, and replaces the shell."""
+    for step in file.steps:
+        found = VERB.search(step.get("run", ""))
+        if not found:
+            continue
+        if not step["run"].startswith("exec python -m scripts ") or "\n" in step["run"].strip():
+            yield step["run"]
+        try:
+            build_parser().parse_args(shlex.split(found[1]))
+        except SystemExit:
+            yield step["run"]
+
+
+RULES: Mapping[str, Callable[[File], Iterator[str]]] = {
+    "pins": find_floating,
+    "rights": find_rights,
+    "time limits": find_endless,
+    "credentials": find_kept_credentials,
+    "names": find_unnamed,
+    "injections": find_injections,
+    "secrets": find_exposed_secrets,
+    "verbs": find_unparsable,
+}

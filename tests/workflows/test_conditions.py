@@ -1,0 +1,134 @@
+"""What runs after which failure: the files' own needs and conditions, evaluated by act, with the work taken out.
+
+Here even the called workflow is one plain job, because act ends a run whose called workflow failed, where GitHub goes
+on to jobs with `always()`. A cancel cannot be tried: act begins no job after one.
+"""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.workflows.act import Machine, Run, find_session, run_event
+from tests.workflows.hollow import Fates, hollow, read_workflow, step_name
+
+WORKFLOWS = Path(__file__).resolve().parents[2] / ".github" / "workflows"
+COMMIT = "0" * 40
+PUSH = {"ref": "refs/heads/main", "after": COMMIT, "deleted": False}
+FORWARD = ["Plan", "Keep the baseline", "Deploy", "Verify", "Promote", "Bake"]
+CHECKS = sorted({*read_workflow(WORKFLOWS / "checks.yml")["jobs"]} - {"required"})
+ALWAYS = ["Report", "Keep the journal"]
+
+
+def run_hollow(folder: Path, name: str, fates: Fates, *, targets: str = "render") -> Run:
+    """Run a workflow with the work taken out, on a push."""
+    path = folder / "repository" / ".github" / "workflows" / name
+    path.parent.mkdir(parents=True)
+    path.write_text(yaml.safe_dump(hollow(read_workflow(WORKFLOWS / name), fates)))
+    machine = Machine(folder / "machine", folder, folder)
+    variables = {"SLIPWAY_TARGETS": targets} if targets else {}
+    return asyncio.run(run_event(machine, folder / "repository", "push", PUSH, secrets={}, variables=variables))
+
+
+def run_release(folder: Path, *failing: str, targets: str = "render") -> Run:
+    """Run release.yml with steps that fail."""
+    return run_hollow(folder, "release.yml", Fates(failing={*failing}), targets=targets)
+
+
+def test_all_well(tmp_path: Path) -> None:
+    """After a release that passes there is no rollback and no recovery."""
+    run = run_release(tmp_path)
+    assert run.jobs == {"checks": "success", "release": "success"}
+    assert [*run.steps("release")][-8:] == [*FORWARD, *ALWAYS]
+
+
+@pytest.mark.parametrize("stage", ["Deploy", "Verify", "Promote", "Bake"])
+def test_a_failed_stage_is_rolled_back_and_recovered(tmp_path: Path, stage: str) -> None:
+    """Once the deploy has begun, a failure ends the way forward, begins the rollback, and another job makes sure."""
+    run = run_release(tmp_path, stage)
+    assert run.jobs == {"checks": "success", "release": "failure", "recover": "success"}
+    begun = FORWARD[: FORWARD.index(stage) + 1]
+    assert [*run.steps("release")][-len(begun) - 3 :] == [*begun, "Roll back", *ALWAYS]
+
+
+@pytest.mark.parametrize("stage", ["Plan", "Keep the baseline"])
+def test_nothing_is_recovered_where_nothing_changed(tmp_path: Path, stage: str) -> None:
+    """A release that ended before its deploy began changed nothing, so no second job wakes anybody."""
+    run = run_release(tmp_path, stage)
+    assert run.jobs == {"checks": "success", "release": "failure"}
+    assert "Deploy" not in run.steps("release")
+
+
+@pytest.mark.parametrize("failing", [{"Bake", "Roll back"}, {"Report"}, {"Keep the journal"}, {"Bake", "Report"}])
+def test_recovery_follows_whatever_else_fails(tmp_path: Path, failing: set[str]) -> None:
+    """A failed rollback, report or upload does not keep the second job from looking at production."""
+    run = run_release(tmp_path, *failing)
+    assert run.jobs["release"] == "failure"
+    assert run.steps("recover")["Recover"] == "success"
+    assert {*ALWAYS} <= {*run.steps("release")}
+
+
+def test_recovery_does_without_a_journal(tmp_path: Path) -> None:
+    """Where the journal cannot be fetched, the recovery runs all the same, and says what is missing."""
+    run = run_release(tmp_path, "Bake", "Fetch the journal")
+    assert run.steps("recover")["Recover"] == "success"
+
+
+def test_red_checks_end_it(tmp_path: Path) -> None:
+    """After red checks neither the release nor its recovery begins."""
+    assert run_release(tmp_path, "checks").jobs == {"checks": "failure"}
+
+
+def test_no_targets_end_it(tmp_path: Path) -> None:
+    """Without the variable that names the targets neither the release nor its recovery begins."""
+    assert run_release(tmp_path, targets="").jobs == {"checks": "success"}
+
+
+def run_required(folder: Path, failing: set[str], skipped: set[str]) -> str:
+    """Run checks.yml with jobs that fail or are skipped, and only the required one real; say how that one ended."""
+    jobs = read_workflow(WORKFLOWS / "checks.yml")["jobs"]
+    last_steps = {step_name(jobs[job]["steps"][-1]) for job in failing}
+    real = {step_name(step) for step in jobs["required"]["steps"]}
+    return run_hollow(folder, "checks.yml", Fates(last_steps, real, skipped)).jobs["required"]
+
+
+@pytest.mark.parametrize("job", CHECKS)
+def test_required_is_red_with_any_other_job(tmp_path: Path, job: str) -> None:
+    """The required check runs and fails when any other job failed, and also when one was only skipped."""
+    assert run_required(tmp_path / "failed", {job}, set()) == "failure"
+    assert run_required(tmp_path / "skipped", set(), {job}) == "failure"
+
+
+def test_nothing_outlives_a_run_that_is_given_up(tmp_path: Path) -> None:
+    """When act is stopped in the middle, the step that ran and what it started are gone too."""
+    if not Path("/proc").is_dir():
+        pytest.skip("without /proc a session cannot be looked at")
+    path = tmp_path / "repository" / ".github" / "workflows" / "endless.yml"
+    path.parent.mkdir(parents=True)
+    script = (
+        'cut -d " " -f 6 "/proc/$$/stat" > "$ARTIFACTS/part"; mv "$ARTIFACTS/part" "$ARTIFACTS/session"; sleep 1000 & sleep 1000'
+    )
+    job = {"runs-on": "ubuntu-24.04", "steps": [{"run": script}]}
+    path.write_text(yaml.safe_dump({"name": "Endless", "on": "push", "jobs": {"endless": job}}))
+    machine = Machine(tmp_path / "machine", tmp_path, tmp_path)
+
+    async def give_up() -> tuple[list[int], list[int]]:
+        run = run_event(machine, tmp_path / "repository", "push", PUSH, secrets={}, variables={})
+        running = asyncio.ensure_future(run)
+        async with asyncio.timeout(20):
+            while not (machine.artifacts / "session").exists():  # noqa: ASYNC110 - a file sets no event
+                await asyncio.sleep(0.05)
+        session = int((machine.artifacts / "session").read_text())
+        before = find_session(session)
+        running.cancel()
+        await asyncio.wait({running})
+        return before, find_session(session)
+
+    before, after = asyncio.run(give_up())
+    assert (len(before) >= 2, after) == (True, [])
+
+
+def test_required_is_green_with_all_others(tmp_path: Path) -> None:
+    """The required check passes when every other job did."""
+    assert run_required(tmp_path, set(), set()) == "success"

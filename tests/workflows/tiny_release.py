@@ -1,0 +1,175 @@
+"""A repository with our pipeline and a service of one file, on an emulated Render: what the workflows are run on.
+
+`.github/`, `scripts/` and what configures the tools are ours, byte for byte. Service and tests are tiny, so that the
+checks of a release do not run our whole suite inside itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import tomli_w
+
+from scripts.rehearsal.clone import AUTHOR, Change
+from scripts.rehearsal.clouds.render import Deploy, Faults, RenderCloud, Times, Trigger
+from scripts.rehearsal.commits import git
+from scripts.rehearsal.edge import Edge
+from scripts.rehearsal.world import SCALE, rehearsed
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDERS = (".github", "scripts")
+FILES = (
+    *(".gitignore", ".python-version", "mypy.ini", "pytest.ini", "ruff.toml", "render.yaml"),
+    *("requirements.in", "requirements.txt", "requirements-dev.in", "requirements-dev.txt"),
+)
+HOOK_KEY = "hook-key-that-nobody-may-read"
+API_KEY = "api-key-that-nobody-may-read"
+
+SERVICE_FILE = "app/main.py"
+TEST_FILE = "tests/test_service.py"
+
+# Shorter than a drill's: what is tried here is that the stages follow one another.
+SETTINGS = {
+    "baseline": {"duration_s": 2.0},
+    "bake": {"least_s": 4.0, "most_s": 20.0},
+    "probe": {"rate_per_s": 50.0},
+}
+
+SERVICE = '''"""A service just large enough to be released."""
+
+import itertools
+import json
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+WHO = {"commit": os.environ.get("RENDER_GIT_COMMIT"), "instance": os.environ.get("RENDER_INSTANCE_ID")}
+REQUESTS = itertools.count()
+
+
+def choose_status(path: str, number: int) -> int:
+    """Choose how to answer a request."""
+    return 200
+
+
+async def answer(
+    scope: dict[str, Any],
+    receive: Callable[[], Awaitable[dict[str, Any]]],
+    send: Callable[[dict[str, Any]], Awaitable[None]],
+) -> None:
+    """Answer every request alike."""
+    if scope["type"] != "http":
+        return
+    status = choose_status(scope["path"], next(REQUESTS))
+    body = json.dumps({"status": "ready", **WHO}).encode()
+    await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"application/json")]})
+    await send({"type": "http.response.body", "body": body})
+
+
+app = answer
+'''
+
+TEST = '''"""The service."""
+
+from app.main import choose_status
+
+
+def test_answers_well() -> None:
+    """Every other service would need more than this."""
+    assert choose_status("/health/ready", 4) == 200
+'''
+
+PACKAGE = '"""The service."""\n'
+COVERAGE = "[run]\nsource = app\nbranch = true\n"
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """The repository, the platform that it is connected to, and the commit that serves."""
+
+    folder: Path
+    edge: Edge
+    cloud: RenderCloud
+    baseline: str
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """The secrets that the workflows ask for."""
+        return {"RENDER_DEPLOY_HOOK_URL": self.cloud.hook_url, "RENDER_API_KEY": API_KEY}
+
+    @property
+    def asked_for(self) -> list[tuple[Trigger, str]]:
+        """What made the platform deploy, and which commit, since the baseline."""
+        deploys: tuple[Deploy, ...] = self.cloud.deploys[1:]
+        return [(deploy.trigger, deploy.commit.sha) for deploy in deploys]
+
+    async def commit(self, name: str, change: Change) -> str:
+        """Commit a changed file on top; give the full SHA."""
+        path = self.folder / name
+        path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
+        return await _commit(self.folder, "A change")
+
+    async def blobs(self, commit: str) -> dict[str, str]:
+        """Give the id of each file's content below the folders that are ours, in a commit."""
+        listed = await git("-C", str(self.folder), "ls-tree", "-r", commit, *FOLDERS)
+        rows = [line.split("\t") for line in listed.splitlines()]
+        return {path: told.split()[2] for told, path in rows}
+
+
+@contextlib.asynccontextmanager
+async def tiny_release(folder: Path) -> AsyncIterator[Tiny]:
+    """Make the repository below a folder, and bring its first commit up as a person would."""
+    repository = folder / "repository"
+    _write(repository)
+    async with (
+        Edge() as edge,
+        RenderCloud(
+            repository=repository,
+            folder=folder / "render",
+            edge=edge,
+            times=Times().scaled(SCALE),
+            faults=Faults(),
+            api_key=API_KEY,
+            hook_key=HOOK_KEY,
+            requirements=(ROOT / "requirements.txt").read_text(encoding="utf-8"),
+        ) as cloud,
+    ):
+        table = rehearsed(ROOT / "slipway.toml", edge.url, cloud.api_url, SETTINGS)
+        (repository / "slipway.toml").write_text(tomli_w.dumps(table), encoding="utf-8")
+        await git("init", "--quiet", "--initial-branch=main", str(repository))
+        baseline = await _commit(repository, "The tiny service")
+        await cloud.first_deploy(baseline)
+        yield Tiny(repository, edge, cloud, baseline)
+
+
+def _write(repository: Path) -> None:
+    for name in FOLDERS:
+        shutil.copytree(ROOT / name, repository / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in FILES:
+        shutil.copy(ROOT / name, repository / name)
+    written = {"app/__init__.py": PACKAGE, SERVICE_FILE: SERVICE, TEST_FILE: TEST, ".coveragerc": COVERAGE}
+    for name, text in written.items():
+        (repository / name).parent.mkdir(exist_ok=True)
+        (repository / name).write_text(text, encoding="utf-8")
+
+
+async def _commit(repository: Path, message: str) -> str:
+    await git("-C", str(repository), "add", "--all")
+    await git("-C", str(repository), *AUTHOR, "commit", "--quiet", "--message", message)
+    return (await git("-C", str(repository), "rev-parse", "HEAD")).strip()
+
+
+def our_blobs() -> dict[str, str]:
+    """Give what `Tiny.blobs` must be."""
+    paths = [path for name in FOLDERS for path in (ROOT / name).rglob("*") if path.is_file()]
+    return {str(path.relative_to(ROOT)): _blob(path) for path in paths if "__pycache__" not in path.parts}
+
+
+def _blob(path: Path) -> str:
+    content = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
