@@ -145,6 +145,14 @@ def make_checkout(folder: Path) -> Checkout:
     return checkout
 
 
+@pytest.fixture(scope="module", autouse=True)
+def interruptible() -> Iterator[None]:
+    """A shell makes what it starts with `&` ignore SIGINT, and so would all that the tests start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def fresh(tmp_path: Path) -> Checkout:
     """A checkout as cloned."""

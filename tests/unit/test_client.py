@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scripts.client import AGENT, LARGEST_BODY, RETRIES, Answer, Client, expect_object
 from scripts.clock import Deadline, SystemClock
 from scripts.errors import OutcomeUnknown, PlatformError, PlatformUnreachable
-from tests.unit.fakes import FakeClock, Line, Reply, Script
+from tests.unit.fakes import UNHURRIED, FakeClock, Line, Reply, Script
 
 KEY = "aB3-_xYz9Q"
 URL = f"https://api.render.com/deploy/srv-abc123?key={KEY}"
@@ -313,8 +313,9 @@ def test_errors_of_the_system_are_told() -> None:
 
 
 @pytest.mark.xfail(strict=True, reason="client._name: the system's error is a level deeper, under httpcore's own")
-def test_a_refused_connection_says_so() -> None:
+def test_a_refused_connection_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """A real refused connection says that it was refused, since "ConnectError" alone helps nobody."""
+    monkeypatch.setenv("no_proxy", "*")
     client = Client(SystemClock())
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
         port = server.server_port
@@ -415,6 +416,7 @@ def test_json_that_is_too_deep_is_nothing() -> None:
     assert Answer(200, 1.0, b"[" * 200_000).json() is None
 
 
+@UNHURRIED
 @given(st.binary(max_size=40))
 def test_json_never_raises(body: bytes) -> None:
     """No body of a foreign server makes reading it fail."""
@@ -472,8 +474,9 @@ def counting() -> Iterator[tuple[str, list[int]]]:
             thread.join()
 
 
-def test_a_change_uses_a_connection_of_its_own() -> None:
+def test_a_change_uses_a_connection_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reads share a kept connection; each change, and each probe that asks for it, opens a new one."""
+    monkeypatch.setenv("no_proxy", "*")
     clock = SystemClock()
     client = Client(clock)
     with counting() as (url, ports):

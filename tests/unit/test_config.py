@@ -14,6 +14,7 @@ from scripts.config import load, parse, read_secrets
 from scripts.errors import ConfigError
 from scripts.redaction import Secret
 from scripts.verdict import Check
+from tests.unit.fakes import UNHURRIED
 
 ROOT = Path(__file__).parents[2]
 LEAST = """
@@ -409,6 +410,7 @@ def test_secrets_are_read() -> None:
     assert {name: secret.reveal() for name, secret in taken.items()} == {"ONE": "a b", "THREE": "c"}
 
 
+@UNHURRIED
 @given(
     st.dictionaries(
         st.sampled_from(["version", "release", "render", "checks", "bake", "zzz"]),

@@ -17,7 +17,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,6 @@ from scripts.rehearsal.supervisor import SYSTEM_PATH
 
 ACT = Path(sys.executable).with_name("act")
 RUN_LIMIT_S = 100.0
-INTERRUPT_LIMIT_S = 5.0
 GONE_LIMIT_S = 2.0
 DONE_BY_ACT = "actions/checkout"
 MASK = "add-mask"
@@ -99,6 +98,16 @@ class Machine:
 
 
 @dataclass(frozen=True)
+class Event:
+    """Something that GitHub tells of, and what the repository has set up for its workflows."""
+
+    name: str
+    payload: Mapping[str, Any]
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Run:
     """How act ended, what it recorded, and which processes it left behind."""
 
@@ -132,15 +141,7 @@ class Run:
         return "\n".join(json.dumps(row, ensure_ascii=False) for row in self.records if row.get("command") != MASK)
 
 
-async def run_event(
-    machine: Machine,
-    repository: Path,
-    event: str,
-    payload: Mapping[str, Any],
-    *,
-    secrets: Mapping[str, str],
-    variables: Mapping[str, str],
-) -> Run:
+async def run_event(machine: Machine, repository: Path, event: Event) -> Run:
     """Let an event happen to a repository and run the workflows that it starts; whatever happens, nothing runs on.
 
     act's own masking is off, so that what the steps really print can be seen.
@@ -150,7 +151,7 @@ async def run_event(
     """
     began = time.monotonic()
     child = await start_child(
-        _command(machine, repository, event, payload, secrets, variables),
+        _command(machine, repository, event),
         environment=_environment(machine, repository),
         folder=repository,
         log=machine.log,
@@ -158,31 +159,24 @@ async def run_event(
     try:
         async with asyncio.timeout(RUN_LIMIT_S):
             exit_code = await child.process.wait()
-        left_running = find_session(child.process.pid)
+        left_running = find_processes(machine)
     finally:
-        await _end(child)
+        await _end(child, machine)
     return Run(exit_code, _records(machine.log), time.monotonic() - began, left_running)
 
 
-def _command(
-    machine: Machine,
-    repository: Path,
-    event: str,
-    payload: Mapping[str, Any],
-    secrets: Mapping[str, str],
-    variables: Mapping[str, str],
-) -> list[str]:
+def _command(machine: Machine, repository: Path, event: Event) -> list[str]:
     told = machine.folder / "told"
     told.mkdir(parents=True)
-    (told / "event.json").write_text(json.dumps(payload))
-    (told / "secrets").write_text(_lines(secrets))
-    (told / "variables").write_text(_lines(variables))
+    (told / "event.json").write_text(json.dumps(event.payload))
+    (told / "secrets").write_text(_lines(event.secrets))
+    (told / "variables").write_text(_lines(event.variables))
     options = ["--json", "--insecure-secrets", "--rm", "--no-cache-server", "--pull=false"]
     files = ["--eventpath", "event.json", "--secret-file", "secrets", "--var-file", "variables"]
     files = [word if word.startswith("--") else str(told / word) for word in files]
     return [
         str(ACT),
-        event,
+        event.name,
         *("--platform", "ubuntu-24.04=-self-hosted"),
         *options,
         *files,
@@ -270,38 +264,23 @@ def _records(log: Path) -> list[Mapping[str, Any]]:
     return [json.loads(line) if line.startswith("{") else {"msg": line} for line in lines]
 
 
-async def _end(child: Child) -> None:
-    """Interrupt act, which ends the step that runs; then kill its session, in which each step is a group of its own."""
-    try:
-        if child.running:
-            os.kill(child.process.pid, signal.SIGINT)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(child.process.wait(), INTERRUPT_LIMIT_S)
-    finally:
-        await _kill_session(child.process.pid)
-        await end_child(child, 0)
-
-
-async def _kill_session(session: int) -> None:
-    """Kill what is left, until the kernel has taken it away."""
+async def _end(child: Child, machine: Machine) -> None:
+    """Kill act, and then what it started: act gives each step a session of its own."""
+    await end_child(child, 0)
     deadline = time.monotonic() + GONE_LIMIT_S
-    while (left := find_session(session)) and time.monotonic() < deadline:
+    while (left := find_processes(machine)) and time.monotonic() < deadline:
         for process in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
         await asyncio.sleep(0.02)
 
 
-def find_session(session: int) -> list[int]:
-    """Find the processes of a session that have not ended; none where there is no /proc to look at."""
-    entries = Path("/proc").glob("[0-9]*")
-    return [int(entry.name) for entry in entries if _session_of(entry) == session]
-
-
-def _session_of(entry: Path) -> int | None:
-    """Read the session from proc(5)'s stat, behind a name that may hold anything; None for one that has ended."""
-    try:
-        state, _, _, session, *_ = (entry / "stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if state == "Z" else int(session)
+def find_processes(machine: Machine) -> list[int]:
+    """Find what runs on the machine, by the variable that every process there inherits; nothing without a /proc."""
+    mark = f"\0ARTIFACTS={machine.artifacts}\0".encode()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # ended meanwhile, or somebody else's
+            if mark in b"\0" + (entry / "environ").read_bytes():
+                found.append(int(entry.name))
+    return found

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from scripts.rehearsal.clouds.render_values import AutoDeploy
 from scripts.rehearsal.supervisor import REACHING_PACKAGES, SYSTEM_PATH
 from scripts.release import Sha, short
 from scripts.report import TITLES, Result
-from tests.workflows.act import MASK, Machine, Run, run_event
+from tests.workflows.act import MASK, Event, Machine, Run, run_event
 from tests.workflows.tiny_release import API_KEY, HOOK_KEY, ROOT, SERVICE_FILE, TEST_FILE, Tiny, our_blobs, tiny_release
 
 RELEASE_LOCK = ROOT / "scripts" / "requirements.txt"
@@ -73,24 +73,23 @@ def breaks_a_lint_rule(source: str) -> str:
     return source.replace("import os\n", "import os\nimport sys\n")
 
 
-async def push(tiny: Tiny, machine: Machine, commit: str, **given: dict[str, str]) -> Run:
+async def push(tiny: Tiny, machine: Machine, commit: str, **given: Mapping[str, str]) -> Run:
     """Push a commit to main: secrets and variables are set up, unless others are given."""
-    event = {
+    payload = {
         "ref": "refs/heads/main",
         "after": commit,
         "deleted": False,
         "head_commit": {"id": commit},
         "repository": {"pushed_at": int(time.time())},
     }
-    return await run_event(
-        machine, tiny.folder, "push", event, **{"secrets": tiny.secrets, "variables": ON_RENDER, **given}
-    )
+    set_up = {"secrets": tiny.secrets, "variables": ON_RENDER, **given}
+    return await run_event(machine, tiny.folder, Event("push", payload, **set_up))
 
 
 async def propose(tiny: Tiny, machine: Machine, commit: str) -> Run:
     """Open a pull request with a commit, in a repository that has secrets and variables."""
-    event = {"number": 1, "pull_request": {"number": 1, "head": {"sha": commit}, "base": {"ref": "main"}}}
-    return await run_event(machine, tiny.folder, "pull_request", event, secrets=tiny.secrets, variables=ON_RENDER)
+    payload = {"number": 1, "pull_request": {"number": 1, "head": {"sha": commit}, "base": {"ref": "main"}}}
+    return await run_event(machine, tiny.folder, Event("pull_request", payload, tiny.secrets, ON_RENDER))
 
 
 def play(folder: Path, scene: Callable[[Tiny], Awaitable[None]]) -> None:

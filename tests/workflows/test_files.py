@@ -159,6 +159,18 @@ def test_no_failure_of_a_stage_is_passed_over() -> None:
     assert conditions == {"Roll back": "failure() || cancelled()", "Report": "always()", "Keep the journal": "always()"}
 
 
+def test_recovery_follows_a_failure_and_a_cancel() -> None:
+    """The second job begins after a release that failed, was cancelled or lost, unless its deploy never began."""
+    jobs = read_jobs("release.yml")
+    began, ended, changed = jobs["recover"]["if"].split(" && ")
+    assert (jobs["recover"]["needs"], began) == ("release", "always()")
+    assert ended == """contains(fromJSON('["failure","cancelled"]'), needs.release.result)"""
+    assert changed == "needs.release.outputs.deploy != 'skipped'"
+    assert jobs["release"]["outputs"] == {"deploy": "${{ steps.deploy.outcome }}"}
+    (deploy,) = [step for step in jobs["release"]["steps"] if step.get("id") == "deploy"]
+    assert deploy["run"] == "exec python -m scripts deploy"
+
+
 def test_release_is_never_cut_short() -> None:
     """A newer push waits for a release that has begun; on a pull request it ends the older run."""
     assert read_workflow(WORKFLOWS / "release.yml")["concurrency"] == {"group": "release", "cancel-in-progress": False}

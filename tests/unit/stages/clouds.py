@@ -250,7 +250,7 @@ class Cloud:
             return self.deploy(to.commit, deadline), ""
         old = next(row for row in self.rows if row.id == to.deployment_id)
         row = self._mutate("roll_back", old.commit, lambda: self._enqueue(old.commit, is_rollback=True))
-        return self._told(row), ""
+        return Deployment(row.id, row.commit, DeployState.QUEUED, is_rollback=True), ""
 
     def cancel(self, deployment: Deployment, deadline: Deadline) -> None:
         """Stop a deployment that has not ended."""
