@@ -231,6 +231,7 @@ def _stage(arguments: argparse.Namespace, environment: Environment, ports: Ports
         release = _release(arguments, environment, ports)
         if plan.may_start_afresh(ports.state()):
             journal.archive(ports.folder)
+        plan.refuse_other_release(ports.state(), release)
         return run_stage(ports, Stage.PLAN, lambda given: plan.plan(given, release, again=arguments.again))
     return run_stage(ports, Stage(arguments.verb), stages[arguments.verb])
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from scripts.clock import Deadline
 from scripts.errors import OutcomeUnknown, SlipwayError
+from scripts.follow import fetch_patiently, follow
 from scripts.journal import Kind
+from scripts.ownership import find_intruder
 from scripts.release import Deployment, DeployState, Sha, short
-from scripts.stage import READ_S, Ports, Target, find_intruder, follow, ids, journal_deployment, planned
+from scripts.stage import READ_S, Ports, Target, ids, journal_deployment, planned
 from scripts.state import DEPLOY, TargetState
+from scripts.undo import settle
 from scripts.verdict import Verdict, failed, passed, superseded_by, worst
 
 
@@ -25,12 +28,25 @@ def deploy(ports: Ports) -> Verdict:
 def _deploy_target(ports: Ports, target: Target, state: TargetState, commit: Sha) -> Verdict:
     if state.baseline and state.baseline.proven and state.baseline.commit == commit:
         return passed(f"{target.name}: {short(commit)} serves already, nothing to deploy")
-    intruder = find_intruder(ports, target, state, commit)
+    intruder = find_intruder(ports, target, state, commit, ports.deadline(READ_S))
     if intruder is not None:
         return intruder
     deadline = ports.deadline(ports.config.deploy.deadline_s)
     deployment, known = _ask_once(ports, target, state, commit, deadline)
+    if deployment.id is None:
+        overtaken = _step_back(ports, target, commit, deadline)
+        if overtaken is not None:
+            return overtaken
     return _await(ports, target, deployment, known, deadline)
+
+
+def _step_back(ports: Ports, target: Target, commit: Sha, deadline: Deadline) -> Verdict | None:
+    """Where our deploy waits behind somebody else's, take it back: it would go live over their move."""
+    state = ports.state()
+    intruder = find_intruder(ports, target, state.targets[target.name], commit, deadline)
+    if intruder is not None:
+        settle(ports, target, state.targets[target.name], planned(state), deadline)
+    return intruder
 
 
 def _ask_once(
@@ -56,7 +72,7 @@ def _ask_once(
 
 
 def _await(ports: Ports, target: Target, deployment: Deployment, known: frozenset[str], deadline: Deadline) -> Verdict:
-    if target.platform.fetch_history(ports.deadline(READ_S)) is None:
+    if fetch_patiently(ports, target, deadline) is None:
         return _await_by_service(ports, target, deployment, deadline)
     ended = follow(ports, target, deployment, known, deadline)
     if ended is None:

@@ -25,15 +25,19 @@ class Seen:
     answered: bool = False  # the service itself answered, and its answer names no commit: it has no /version
 
 
-def answers_needed(instances: int) -> int:
+def answers_needed(instances: int, broken_rows: int = 0) -> int:
     """Give N = ⌈ln .001 / ln(1 − 1/n)⌉, the answers in a row after which an old one among n would have been seen.
 
     With a fair balancer each answer misses one given instance with probability 1 − 1/n, so N of them miss it with at
     most .001 (geometric distribution). At least 3: n = 1 gives 3, n = 3 gives 18.
+
+    Each broken row is another try, so the k-th may miss it with .001/k² only: all together, however many there are, with
+    at most .001·π²/6 (union bound).
     """
     if instances <= 1:
         return LEAST_ANSWERS
-    return max(LEAST_ANSWERS, math.ceil(math.log(MISS_PROBABILITY) / math.log(1 - 1 / instances)))
+    allowed = MISS_PROBABILITY / (broken_rows + 1) ** 2
+    return max(LEAST_ANSWERS, math.ceil(math.log(allowed) / math.log(1 - 1 / instances)))
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Identity:
     named_all: bool = True
     stranger: Sha | None = None
     stranger_row: int = 0
+    broken_rows: int = 0
     last: str = "no answer yet"
 
     def observe(self, seen: Seen) -> Identity:
@@ -57,6 +62,7 @@ class Identity:
             self.expected,
             stranger=seen.commit or self.stranger,
             stranger_row=row if seen.commit else self.stranger_row,
+            broken_rows=self.broken_rows + (self.row > 0),
             last=f"commit {short(seen.commit)} answered" if seen.commit else seen.reason,
         )
 
@@ -74,7 +80,7 @@ class Identity:
         """Whether the commit serves from that many instances."""
         if self.named_all and self.row:
             return self.row >= LEAST_ANSWERS and len(self.instances) >= instances
-        return self.row >= answers_needed(instances)
+        return self.row >= answers_needed(instances, self.broken_rows)
 
     def describe(self, instances: int) -> str:
         """Say what was seen, for a reason or a report."""

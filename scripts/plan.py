@@ -10,7 +10,7 @@ from dataclasses import asdict
 from datetime import datetime
 
 from scripts.errors import PlatformError, UsageError
-from scripts.identity import Identity
+from scripts.identity import LEAST_ANSWERS, Identity
 from scripts.journal import Kind
 from scripts.platforms import History
 from scripts.probe import BASELINE, Observation
@@ -25,52 +25,53 @@ LOOKS_WITHOUT_VERSION = 5  # answers without a commit, in a row, after which a s
 
 def plan(ports: Ports, release: Release, *, again: bool) -> Verdict:
     """Look at every target, write down the baselines, and say whether the release may go."""
-    state = ports.state()
-    if state.moved and state.release is not None:
-        return _resumed(state.release, release)
+    if ports.state().moved:
+        return passed(f"{short(release.commit)} was planned before and has begun; its baseline stands")
     ports.journal.append(Kind.RELEASE, **asdict(release))
     verdicts = [_plan_target(ports, target, release, again=again) for target in ports.targets]
     return worst(verdicts)
 
 
-def _resumed(old: Release, release: Release) -> Verdict:
-    """Keep the baseline of a release that has begun: what serves now may be the candidate itself.
+def refuse_other_release(state: RunState, release: Release) -> None:
+    """Keep the journal of a release that has begun: what serves now may be its candidate, and a rollback needs it.
 
     Raises:
-        UsageError: the state folder belongs to another release.
+        UsageError: the state folder belongs to another release, which has not ended.
     """
-    if old.commit == release.commit:
-        return passed(f"{short(release.commit)} was planned before and has begun; its baseline stands")
-    raise UsageError(
-        f"the state folder holds the release of {short(old.commit)}, which has begun",
-        means="Its journal is what a rollback needs, so it is not overwritten.",
-        next_step="finish it (`recover`, then `report`), or name another folder with --state",
-    )
+    if state.moved and state.release is not None and state.release.commit != release.commit:
+        raise UsageError(
+            f"the state folder holds the release of {short(state.release.commit)}, which has begun and not ended",
+            means="Its journal is what a rollback needs, so it is not overwritten.",
+            next_step="finish it (`recover`, then `report`), or name another folder with --state",
+        )
 
 
 def _plan_target(ports: Ports, target: Target, release: Release, *, again: bool) -> Verdict:
     history = target.platform.fetch_history(ports.deadline(READ_S))
-    baseline = observe_baseline(ports, target, history)
+    baseline, answering = observe_baseline(ports, target, history)
     ports.journal.append(Kind.BASELINE, **asdict(baseline))
     ports.console.state(target.name, describe(baseline))
     if history is None:
         ports.console.warn(f"{target.name}: without an API key, commits that were rolled back before are not known")
-    verdict = judge_state(target.name, history, baseline)
+    verdict = judge_state(target.name, history, baseline, answering)
     if not verdict.passed or again:
         return verdict
     return worst([verdict, _judge_way(ports, release, history, baseline)])
 
 
-def observe_baseline(ports: Ports, target: Target, history: History | None) -> Baseline:
-    """See what serves: platform and `/version`, then the checks for the baseline window."""
+def observe_baseline(ports: Ports, target: Target, history: History | None) -> tuple[Baseline, Sha | None]:
+    """See what serves: platform and `/version`, then the checks for the baseline window.
+
+    The second value is the commit that answered last, three times in a row, whether or not that proves it.
+    """
     live = history.current if history else None
     instances = (history.instances if history else None) or target.instances
     identity = _identify(ports, target, instances, serves=live is not None or history is None)
     answered = identity is not None and identity.proven(instances)
     commit = identity.expected if identity and answered else (live.commit if live else None)
-    first = live is None and identity is None
-    observations = [] if first else list(_watch(ports, target))
-    return Baseline(
+    observations = [] if live is None and identity is None and history is not None else list(_watch(ports, target))
+    first = live is None and identity is None and not any(row.sample.ok for row in observations)
+    baseline = Baseline(
         target=target.name,
         commit=commit,
         deployment_id=live.id if live else None,
@@ -83,6 +84,7 @@ def observe_baseline(ports: Ports, target: Target, history: History | None) -> B
         failures_by_s=_failures_by_second(observations),
         known=tuple(sorted(ids(history))),
     )
+    return baseline, identity.expected if identity and identity.row >= LEAST_ANSWERS else None
 
 
 def _identify(ports: Ports, target: Target, instances: int, *, serves: bool) -> Identity | None:
@@ -132,7 +134,7 @@ def describe(baseline: Baseline) -> str:
     return f"{short(baseline.commit)} serves, deploy {baseline.deployment_id or 'unknown'}, {state}; {health}"
 
 
-def judge_state(name: str, history: History | None, baseline: Baseline) -> Verdict:
+def judge_state(name: str, history: History | None, baseline: Baseline, answering: Sha | None) -> Verdict:
     """Say whether the target is in a state in which a release can begin.
 
     Raises:
@@ -146,10 +148,8 @@ def judge_state(name: str, history: History | None, baseline: Baseline) -> Verdi
     if busy is not None:
         return superseded_by(f"{name}: deploy {busy.id} of {short(busy.commit)} is {busy.state}")
     live = history.current if history else None
-    if live is not None and live.commit is not None and baseline.commit not in {None, live.commit}:
-        return superseded_by(f"{name} says {short(live.commit)} is live, but {short(baseline.commit)} answers")
-    if live is not None and not baseline.first and not baseline.proven and not baseline.healthy:
-        return passed(f"{name}: the release that serves now is neither proven nor healthy")
+    if live is not None and live.commit is not None and answering not in {None, live.commit}:
+        return superseded_by(f"{name} says {short(live.commit)} is live, but {short(answering)} answers")
     return passed(f"{name}: {describe(baseline)}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scripts.release import short
+from scripts.release import Sha, Stage, short
 from scripts.rollback import Move, plan_rollback
 from scripts.state import RunState, TargetState
 
@@ -12,11 +12,20 @@ def preview(verb: str, state: RunState, on_unproven: str) -> str:
     if state.release is None:
         return "nothing: no release was planned in this state folder"
     if verb in {"rollback", "recover"}:
-        plan = plan_rollback(state, on_unproven)
+        plan = plan_rollback(state, on_unproven, lost=verb == "recover" and state.lost)
         rows = [_going_back(name, plan.moves[name], target) for name, target in state.targets.items()]
         return "\n".join([f"because {plan.reason}", *rows])
+    if not state.passed(Stage.PLAN):
+        return "nothing: plan did not pass"
     what = "ask the platform to deploy" if verb == "deploy" else "give user traffic to"
-    return "\n".join(f"{name}: would {what} {short(state.release.commit)}" for name in state.targets)
+    commit = state.release.commit
+    serves = {name for name, row in state.targets.items() if _serves_already(row, commit)}
+    done = f"would do nothing: {short(commit)} serves already"
+    return "\n".join(f"{name}: {done if name in serves else f'would {what} {short(commit)}'}" for name in state.targets)
+
+
+def _serves_already(target: TargetState, commit: Sha) -> bool:
+    return target.baseline is not None and target.baseline.proven and target.baseline.commit == commit
 
 
 def _going_back(name: str, move: Move, target: TargetState) -> str:

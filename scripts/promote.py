@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from scripts.journal import Kind
+from scripts.ownership import find_intruder
 from scripts.release import Release
-from scripts.stage import READ_S, Ports, Target, find_intruder, planned
+from scripts.stage import READ_S, Ports, Target, planned
 from scripts.state import PROMOTE, TargetState
 from scripts.verdict import Verdict, passed, worst
 
@@ -19,7 +20,7 @@ def promote(ports: Ports) -> Verdict:
 def _promote_target(ports: Ports, target: Target, state: TargetState, release: Release) -> Verdict:
     if state.deploy is None or state.deploy.deployment is None:
         return passed(f"{target.name}: nothing was deployed, nothing to promote")
-    intruder = find_intruder(ports, target, state, release.commit)
+    intruder = find_intruder(ports, target, state, release.commit, ports.deadline(READ_S))
     if intruder is not None:
         return intruder
     ports.journal.append(Kind.INTENT, target.name, action=PROMOTE, commit=release.commit)

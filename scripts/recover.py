@@ -5,6 +5,8 @@ It continues from the journal, whatever moment the run was lost at, and may be r
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from scripts.release import Stage
 from scripts.rollback import roll_back
 from scripts.stage import Ports, Target, planned
@@ -25,12 +27,15 @@ def recover(ports: Ports) -> Verdict:
         return passed("someone else moved production during the release; their move stands")
     if state.passed(Stage.BAKE):
         return worst(_prove_candidate(ports, target, state) for target in ports.targets)
-    return roll_back(ports)
+    return roll_back(ports, lost=state.lost)
 
 
 def _prove_candidate(ports: Ports, target: Target, state: RunState) -> Verdict:
     claim = claim_of(planned(state).commit, target, state.targets[target.name].baseline)
+    claim = replace(claim, known=frozenset({claim.commit}))
     proof = prove(ports, target, claim, ports.deadline(ports.config.verify.deadline_s))
+    if proof.stranger:
+        return judge_proof(target.name, proof, ports.config.verify.deadline_s)
     if not proof.proven:
         return unproven_rollback(judge_proof(target.name, proof, ports.config.verify.deadline_s).reason)
     journal_proof(ports, target, proof)

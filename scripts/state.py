@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from scripts.journal import Event, Kind
-from scripts.release import Baseline, Deployment, DeployState, Release, Sha, Stage, parse_sha
+from scripts.release import STAGES, Baseline, Deployment, DeployState, Release, Sha, Stage, parse_sha
 from scripts.verdict import Outcome, Verdict
 
 DEPLOY, PROMOTE, ROLL_BACK, CANCEL = "deploy", "promote", "roll_back", "cancel"
@@ -88,7 +88,7 @@ class RunState:
     @property
     def moved(self) -> bool:
         """Whether any platform was asked for anything."""
-        return any(target.asked for target in self.targets.values())
+        return any(target.asked or target.rollback is not None for target in self.targets.values())
 
 
 def replay(events: Iterable[Event]) -> RunState:
@@ -104,12 +104,19 @@ def _apply(state: RunState, event: Event) -> RunState:
         case Kind.RELEASE:
             return replace(state, release=_release(event))
         case Kind.STAGE_STARTED | Kind.STAGE_ENDED:
-            return replace(state, stages={**state.stages, Stage(event.text("stage")): _ended(state, event)})
+            stage = Stage(event.text("stage"))
+            return replace(state, stages={**_kept(state.stages, stage), stage: _ended(state, event)})
         case Kind.NOTE:
             return state
         case _:
             old = state.targets.get(event.target, TargetState())
             return replace(state, targets={**state.targets, event.target: _touched(old, event)})
+
+
+def _kept(stages: Mapping[Stage, Ended], stage: Stage) -> dict[Stage, Ended]:
+    """Drop the end of a rollback when the release goes on after it: it says nothing about what comes then."""
+    void = {Stage.ROLLBACK, Stage.RECOVER} if stage in STAGES else set()
+    return {name: row for name, row in stages.items() if name not in void}
 
 
 def _touched(target: TargetState, event: Event) -> TargetState:

@@ -115,7 +115,11 @@ class Render:
         if self._key is None or to.deployment_id is None:
             return self.deploy(_known(to.commit), deadline), ""
         answer = self._ask("POST", "/rollback", "rolling back", deadline, {"deployId": to.deployment_id})
-        return _deployment(answer.json()), self._stop_auto_deploy(deadline)
+        try:
+            deployment = _deployment(answer.json())
+        except PlatformError as error:
+            raise OutcomeUnknown(f"the rollback was accepted, but {error.what}") from error
+        return deployment, self._stop_auto_deploy(deadline)
 
     def cancel(self, deployment: Deployment, deadline: Deadline) -> None:
         """Ask Render to stop a deploy; one that has ended meanwhile is refused with 400, which is fine."""
@@ -145,7 +149,7 @@ class Render:
         url = self._api + path
         answer = self._client.request(method, url, what=name, deadline=deadline, headers=headers, payload=payload)
         if answer.status not in {200, 201, *fine}:
-            _refuse_api(answer, name)
+            _refuse_api(answer, name, changes=method != "GET")
         return answer
 
 
@@ -213,7 +217,7 @@ def _refuse_hook(answer: Answer, what: str) -> Never:
     raise kind(f"{what}: answered {answer.status}: Render {text}", means="Nothing was deployed.", next_step=step)
 
 
-def _refuse_api(answer: Answer, name: str) -> Never:
+def _refuse_api(answer: Answer, name: str, *, changes: bool) -> Never:
     body = answer.json()
     said = str(body.get("message", ""))[:200] if isinstance(body, dict) else ""
     what = f"{name}: answered {answer.status}" + (f" ({said})" if said else "")
@@ -222,5 +226,5 @@ def _refuse_api(answer: Answer, name: str) -> Never:
     if answer.status in {404, 410}:
         raise ConfigError(what, means="The hook's service, or the deploy, does not exist for this key.")
     if answer.status >= SERVER_ERROR:
-        raise PlatformUnreachable(what)
+        raise OutcomeUnknown(what) if changes else PlatformUnreachable(what)
     raise PlatformError(what)

@@ -708,8 +708,12 @@ def test_only_an_interrupt_ends_in_130(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_an_interrupted_step_is_ended(fresh: Checkout) -> None:
     """SIGINT to us alone ends the step of the build too, so that nothing goes on writing."""
+    more_than_a_pipe_holds = "head -c 200000 /dev/zero | tr '\\0' '\\n'"  # so we are reading when the signal comes
+    script = f"{more_than_a_pipe_holds}; kill -INT {os.getpid()}; exec sleep 60"
+    began = time.monotonic()
     with environment.sole_builder(fresh.root) as guard, pytest.raises(KeyboardInterrupt):
-        environment.run_step(["/bin/sh", "-c", f"kill -INT {os.getpid()}; exec sleep 60"], guard)
+        environment.run_step(["/bin/sh", "-c", script], guard)
+    assert time.monotonic() - began < 30
 
 
 def test_what_is_in_the_way_is_told(fresh: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -332,6 +332,16 @@ def test_a_platforms_words_are_redacted(place: Place) -> None:
     assert API_KEY not in ran.err + ran.out + written
 
 
+@pytest.fixture
+def far_from_utc() -> Iterator[None]:
+    """Be in a time zone that is not UTC."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
 def started_at(place: Place) -> datetime:
     """Give when the planned release began, as the journal has it."""
     (release,) = [event for event in place.journal.read() if event.kind is Kind.RELEASE]
@@ -348,6 +358,7 @@ def started_at(place: Place) -> datetime:
         ("2026-01-02T03:04:05", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)),
     ],
 )
+@pytest.mark.usefixtures("far_from_utc")
 def test_when_the_run_began(place: Place, text: str, moment: datetime) -> None:
     """The moment of the event is seconds since 1970 or ISO 8601, and UTC where it names no zone."""
     place.run("plan", environment={**WITH_KEY, "SLIPWAY_RUN_STARTED": text})

@@ -94,12 +94,16 @@ def test_annotations() -> None:
     heard.console.warn("no key")
     heard.console.fail("broken")
     heard.console.end("bake", "fail", "5 of 9", 1)
+    heard.console.end("bake", "inconclusive", "little", 1)
+    heard.console.end("bake", "error", "blind", 1)
     heard.console.end("bake", "pass", "fine", 1)
     heard.console.say("more")
     assert [line for line in heard.lines if line.startswith("::")] == [
         "::warning title=slipway::no key",
         "::error title=slipway::broken",
         "::error title=bake%3A fail::5 of 9",
+        "::error title=bake%3A inconclusive::little",
+        "::error title=bake%3A error::blind",
     ]
 
 

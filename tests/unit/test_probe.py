@@ -246,8 +246,10 @@ def test_the_rate_is_kept_when_the_caller_is_slow() -> None:
     clock = FakeClock()
     recorder = Recorder(clock)
     asking = Witness(Client(clock, httpx.MockTransport(always)), clock, (READY,), 10, recorder)
-    for number, _ in enumerate(asking.watch(URL, CANDIDATE, clock.monotonic(), Deadline.after(clock, 10))):
-        clock.advance(2.5 if number == 1 else 0)
+    number = 0
+    for number, _ in enumerate(asking.watch(URL, CANDIDATE, clock.monotonic(), Deadline.after(clock, 10)), 1):
+        clock.advance(2.5 if number == 2 else 0)
+    assert number == 10
     assert len(recorder.works) == 100
     late = [moment - place / 10 for place, moment in enumerate(recorder.times_s)]
     assert max(late) == pytest.approx(2.5)

@@ -14,7 +14,6 @@ import json
 import os
 import signal
 import sys
-import textwrap
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,52 +24,12 @@ import yaml
 
 from scripts.rehearsal.children import Child, end_child, start_child
 from scripts.rehearsal.supervisor import SYSTEM_PATH
+from tests.workflows.stand_ins import write_stand_ins
 
 ACT = Path(sys.executable).with_name("act")
 RUN_LIMIT_S = 100.0
 GONE_LIMIT_S = 2.0
-DONE_BY_ACT = "actions/checkout"
 MASK = "add-mask"
-
-# A stand-in fails where the real action would: the name of an artifact is taken, or there is nothing to keep.
-STAND_INS: Mapping[str, tuple[Mapping[str, str], str]] = {
-    "actions/setup-python": (
-        {"python-version-file": ""},
-        """\
-        test -f "$PYTHON_VERSION_FILE"
-        case " $JOBS_WITH_SECRETS " in
-          *" $GITHUB_JOB "*) folder="$PYTHON_BESIDE_SECRETS" ;;
-          *) folder="$PYTHON_OF_CHECKS" ;;
-        esac
-        "$folder/python" --version
-        echo "$folder" >> "$GITHUB_PATH"
-        """,
-    ),
-    "actions/upload-artifact": (
-        {"name": "", "path": "", "include-hidden-files": "false", "if-no-files-found": "warn", "overwrite": "false"},
-        """\
-        case "$INCLUDE_HIDDEN_FILES $(basename "$SOURCE")" in
-          "false ."*) found="" ;;
-          *) found="$(find "$SOURCE" -type f)" || found="" ;;
-        esac
-        if [ -z "$found" ]; then
-          [ "$IF_NO_FILES_FOUND" != error ]
-          exit
-        fi
-        [ "$OVERWRITE" = true ] || [ ! -e "$ARTIFACTS/$NAME" ]
-        rm -rf "${ARTIFACTS:?}/${NAME:?}"
-        mkdir -p "$ARTIFACTS/$NAME"
-        cp -R "$SOURCE/." "$ARTIFACTS/$NAME"
-        """,
-    ),
-    "actions/download-artifact": (
-        {"name": "", "path": ""},
-        """\
-        mkdir -p "$SOURCE"
-        cp -R "$ARTIFACTS/${NAME:?}/." "$SOURCE"
-        """,
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -113,7 +72,6 @@ class Run:
 
     exit_code: int
     records: Sequence[Mapping[str, Any]]
-    seconds: float
     left_running: Sequence[int]
 
     @property
@@ -149,7 +107,6 @@ async def run_event(machine: Machine, repository: Path, event: Event) -> Run:
     Raises:
         TimeoutError: the workflows took longer than `RUN_LIMIT_S`.
     """
-    began = time.monotonic()
     child = await start_child(
         _command(machine, repository, event),
         environment=_environment(machine, repository),
@@ -162,7 +119,7 @@ async def run_event(machine: Machine, repository: Path, event: Event) -> Run:
         left_running = find_processes(machine)
     finally:
         await _end(child, machine)
-    return Run(exit_code, _records(machine.log), time.monotonic() - began, left_running)
+    return Run(exit_code, _records(machine.log), left_running)
 
 
 def _command(machine: Machine, repository: Path, event: Event) -> list[str]:
@@ -180,7 +137,7 @@ def _command(machine: Machine, repository: Path, event: Event) -> list[str]:
         *("--platform", "ubuntu-24.04=-self-hosted"),
         *options,
         *files,
-        *_stand_ins(repository, machine.folder / "actions"),
+        *write_stand_ins(repository, machine.folder / "actions"),
     ]
 
 
@@ -214,49 +171,6 @@ def _jobs_with_secrets(repository: Path) -> Iterator[str]:
     for path in (repository / ".github" / "workflows").glob("*.yml"):
         jobs = yaml.safe_load(path.read_text())["jobs"]
         yield from (name for name, job in jobs.items() if "environment" in job)
-
-
-def _stand_ins(repository: Path, folder: Path) -> Iterator[str]:
-    """Write a stand-in for each remote action that the repository uses, and give act's options for them."""
-    for use in sorted(_remote_uses(repository)):
-        action, _, _ = use.partition("@")
-        if action == DONE_BY_ACT:
-            continue
-        inputs, script = STAND_INS[action]
-        path = folder / use
-        path.mkdir(parents=True)
-        (path / "action.yml").write_text(yaml.safe_dump(_composite(action, inputs, textwrap.dedent(script))))
-        yield f"--local-repository={use}={path}"
-
-
-def _composite(action: str, inputs: Mapping[str, str], script: str) -> dict[str, Any]:
-    # PATH would be the command path of the shell.
-    names = {name: "SOURCE" if name == "path" else name.upper().replace("-", "_") for name in inputs}
-    step = {
-        "shell": "bash",
-        "run": script,
-        "env": {names[name]: f"${{{{ inputs.{name} }}}}" for name in inputs},
-    }
-    declared = {name: {"default": default, "description": name} for name, default in inputs.items()}
-    return {
-        "name": action,
-        "description": "A stand-in.",
-        "inputs": declared,
-        "runs": {"using": "composite", "steps": [step]},
-    }
-
-
-def _remote_uses(repository: Path) -> set[str]:
-    files = (repository / ".github").rglob("*.yml")
-    return {use for path in files for use in _uses(yaml.safe_load(path.read_text())) if not use.startswith("./")}
-
-
-def _uses(node: object) -> Iterator[str]:
-    if isinstance(node, dict):
-        yield from [use for key, use in node.items() if key == "uses"]
-    children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-    for child in children:
-        yield from _uses(child)
 
 
 def _records(log: Path) -> list[Mapping[str, Any]]:

@@ -1,0 +1,47 @@
+"""Whose production is it: before every change a target is read again, and only our own moves may be changed."""
+
+from __future__ import annotations
+
+from scripts.clock import Deadline
+from scripts.follow import fetch_patiently
+from scripts.platforms import History
+from scripts.release import Deployment, Sha, short
+from scripts.stage import Ports, Target
+from scripts.state import TargetState
+from scripts.verdict import Verdict, superseded_by
+
+
+def find_intruder(
+    ports: Ports, target: Target, state: TargetState, candidate: Sha, deadline: Deadline, *, returning: bool = False
+) -> Verdict | None:
+    """Re-read a target: anything but the baseline or our own candidate there supersedes this run.
+
+    While `returning`, a new deployment of the baseline's commit is no intruder: a lost run of ours, or a person, has
+    begun what we are about to do.
+
+    Raises:
+        PlatformError: the platform could not be read until the deadline.
+    """
+    history = fetch_patiently(ports, target, deadline)
+    stranger = find_stranger(history, state, candidate, returning=returning) if history else None
+    if stranger is not None:
+        return superseded_by(f"{target.name} has deploy {stranger.id} of {short(stranger.commit)}, {stranger.state}")
+    old = state.baseline.commit if state.baseline else None
+    seen = ports.witness.ask_version(target.url)
+    if old is not None and seen.commit not in {candidate, old, None}:
+        return superseded_by(f"{target.url} answers as {short(seen.commit)}")
+    return None
+
+
+def find_stranger(history: History, state: TargetState, candidate: Sha, *, returning: bool) -> Deployment | None:
+    """Give a deployment that is live or on its way and not ours; one of our commit that we asked for is ours."""
+    named = state.deploy is not None and state.deploy.deployment is not None and state.deploy.deployment.id
+    old = state.baseline.commit if state.baseline else None
+    for row in history.deployments:
+        fresh = row.id not in state.known
+        ours = row.id in state.own_ids
+        adopted = fresh and not named and row.commit == candidate
+        going_back = fresh and returning and row.commit == old
+        if (not row.state.ended or row is history.current) and not (ours or adopted or going_back):
+            return row
+    return None
