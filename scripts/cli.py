@@ -215,7 +215,7 @@ def _wire(
 
 
 def _stage(arguments: argparse.Namespace, environment: Environment, ports: Ports) -> Verdict:
-    from scripts import bake, deploy, journal, plan, promote, recover, rollback, verify
+    from scripts import bake, deploy, plan, promote, recover, rollback, verify
     from scripts.release import Stage
     from scripts.stage import run_stage
 
@@ -229,9 +229,7 @@ def _stage(arguments: argparse.Namespace, environment: Environment, ports: Ports
     }
     if arguments.verb == "plan":
         release = _release(arguments, environment, ports)
-        if plan.may_start_afresh(ports.state()):
-            journal.archive(ports.folder)
-        plan.refuse_other_release(ports.state(), release)
+        plan.prepare_folder(ports, release)
         return run_stage(ports, Stage.PLAN, lambda given: plan.plan(given, release, again=arguments.again))
     return run_stage(ports, Stage(arguments.verb), stages[arguments.verb])
 

@@ -16,8 +16,7 @@ def find_intruder(
 ) -> Verdict | None:
     """Re-read a target: anything but the baseline or our own candidate there supersedes this run.
 
-    While `returning`, a new deployment of the baseline's commit is no intruder: a lost run of ours, or a person, has
-    begun what we are about to do.
+    While `returning`, a new deployment of the baseline's commit is our own rollback.
 
     Raises:
         PlatformError: the platform could not be read until the deadline.

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from scripts.errors import PlatformError, UsageError
 from scripts.identity import LEAST_ANSWERS, Identity
-from scripts.journal import Kind
+from scripts.journal import Kind, archive
 from scripts.platforms import History
 from scripts.probe import BASELINE, Observation
 from scripts.release import Baseline, Release, Sha, Stage, short
@@ -78,7 +78,7 @@ def observe_baseline(ports: Ports, target: Target, history: History | None) -> t
         proven=answered and (live is None or live.commit in {None, commit}),
         instances=instances,
         instance_ids=tuple(sorted(identity.instances)) if identity else (),
-        healthy=bool(observations) and all(row.sample.ok for row in observations[-len(ports.witness.deciding) :]),
+        healthy=_healthy(observations),
         first=first,
         probes=len(observations),
         failures_by_s=_failures_by_second(observations),
@@ -113,6 +113,12 @@ def _watch(ports: Ports, target: Target) -> Iterator[Observation]:
         rows += block
     append_samples(ports.folder, target.name, [row.sample for row in rows])
     yield from sorted(rows, key=lambda row: row.sample.t_s)
+
+
+def _healthy(observations: list[Observation]) -> bool:
+    """Whether the last answer of every check was good; `/version` is apart, since an adopted service may have none."""
+    last = {row.sample.endpoint: row.sample.ok for row in observations if row.seen is None}
+    return bool(last) and all(last.values())
 
 
 def _failures_by_second(observations: list[Observation]) -> tuple[int, ...]:
@@ -187,6 +193,17 @@ def last_rollback(history: History | None) -> datetime | None:
     """Give when the newest rollback was asked for."""
     rows = history.deployments if history else ()
     return next((row.created_at for row in rows if row.is_rollback and row.state.has_served), None)
+
+
+def prepare_folder(ports: Ports, release: Release) -> None:
+    """Put an ended release's files away, and keep those of one that has begun.
+
+    Raises:
+        UsageError: the state folder belongs to another release, which has not ended.
+    """
+    if may_start_afresh(ports.state()):
+        archive(ports.folder)
+    refuse_other_release(ports.state(), release)
 
 
 def may_start_afresh(state: RunState) -> bool:

@@ -125,7 +125,9 @@ def _go_back(
     state = run.targets[target.name]
     candidate = settle(ports, target, state, release, deadline)
     now = ports.state().targets[target.name]
-    intruder = find_intruder(ports, target, now, release.commit, deadline, returning=True)
+    # A rollback that we asked for, or that a lost run may have asked for, is no intruder.
+    returning = state.rollback is not None or state.deploy is None
+    intruder = find_intruder(ports, target, now, release.commit, deadline, returning=returning)
     if intruder is not None:
         return intruder
     if candidate is not None and candidate.state in NEVER_LIVE and state.rollback is None:

@@ -40,9 +40,8 @@ class TargetState:
     @property
     def known(self) -> frozenset[str]:
         """The deployments that were there before ours; after a lost run the plan's memory of them."""
-        if self.deploy is not None:
-            return self.deploy.known
-        return frozenset(self.baseline.known) if self.baseline else frozenset()
+        planned = frozenset(self.baseline.known) if self.baseline else frozenset()
+        return planned | (self.deploy.known if self.deploy else frozenset())
 
     @property
     def own_ids(self) -> frozenset[str]:

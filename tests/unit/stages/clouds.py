@@ -434,7 +434,9 @@ class World:
     def run(self, stage: Stage, *, again: bool = False) -> int:
         """Run a stage as the command line does, and give its exit code."""
         try:
-            body = (lambda given: plan.plan(given, self.release, again=again)) if stage is Stage.PLAN else BODIES[stage]
+            body = BODIES.get(stage, lambda given: plan.plan(given, self.release, again=again))
+            if stage is Stage.PLAN:
+                plan.prepare_folder(self.ports(), self.release)
             self.verdicts[stage] = run_stage(self.ports(), stage, body)
         except SlipwayError as error:
             return error.exit_code

@@ -104,9 +104,6 @@ def test_hold_leaves_the_candidate(tmp_path: Path) -> None:
     assert world.cloud.commits_later() == {NEW}
 
 
-@pytest.mark.xfail(
-    strict=True, reason="rollback.plan_rollback: a hold makes `recover` pass although nothing proven serves"
-)
 def test_recover_of_a_held_release_is_no_pass(tmp_path: Path) -> None:
     """A `recover` that leaves an unproven candidate in place says that production is not on a proven release."""
     world = baking(tmp_path, on_unproven="hold")
