@@ -173,7 +173,8 @@ def _run_stage(
         if getattr(arguments, "dry_run", False):
             from scripts.preview import preview
 
-            console.result(preview(arguments.verb, ports.state(), config.release.on_unproven))
+            text = preview(arguments.verb, ports.state(), config.release.on_unproven)
+            console.result({"version": 1, "stage": arguments.verb, "preview": text} if arguments.json else text)
             return 0
         verdict = _stage(arguments, environment, ports)
     finally:

@@ -31,8 +31,8 @@ def answers_needed(instances: int, broken_rows: int = 0) -> int:
     With a fair balancer each answer misses one given instance with probability 1 − 1/n, so N of them miss it with at
     most .001 (geometric distribution). At least 3: n = 1 gives 3, n = 3 gives 18.
 
-    Each broken row is another try, so the k-th may miss it with .001/k² only: all together, however many there are, with
-    at most .001·π²/6 (union bound).
+    Each broken row is another try, so the k-th may miss it with .001/k² only: all together, however many there are,
+    with at most .001·π²/6 (union bound).
     """
     if instances <= 1:
         return LEAST_ANSWERS

@@ -78,14 +78,14 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
     if not rows:
         return Verdict(Outcome.INCONCLUSIVE, "nothing was judged")
     bad = max(rows, key=lambda row: (row.not_proven, row.outcome.badness))
-    same = [row.reason for row in rows if (row.outcome, row.not_proven) == (bad.outcome, bad.not_proven)]
+    same = [row for row in rows if (row.outcome, row.not_proven) == (bad.outcome, bad.not_proven)]
     return Verdict(
         bad.outcome,
-        "; ".join(dict.fromkeys(same)),
-        bad.next_step,
+        "; ".join(dict.fromkeys(row.reason for row in same)),
+        next((row.next_step for row in same if row.next_step), ""),
         not_proven=bad.not_proven,
-        superseded=bad.superseded,
-        environment=bad.environment,
+        superseded=any(row.superseded for row in same),
+        environment=any(row.environment for row in same),
     )
 
 

@@ -6,25 +6,28 @@ the one that answers is decided elsewhere.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Never
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from scripts.client import Answer, Client, expect_object
 from scripts.clock import Deadline
 from scripts.errors import ConfigError, OutcomeUnknown, PlatformError, PlatformUnreachable
 from scripts.platforms import History
-from scripts.redaction import Secret, keys_in_url
+from scripts.redaction import Secret
 from scripts.release import Baseline, Deployment, DeployState, Sha, parse_sha, short
 
 HOOK = "RENDER_DEPLOY_HOOK_URL"
 KEY = "RENDER_API_KEY"
 REQUIRED = {HOOK: "the deploy hook of the service (Render dashboard, Settings, Deploy Hook)"}
 OPTIONAL = {KEY: "an API key; without it nothing can be cancelled, and the memory of rollbacks is missing"}
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}  # the rehearsal's hook
 PAGE = 100  # the largest page; one is enough to know what serves and what served before
 SERVER_ERROR = 500
+PATCH_S = 10  # seconds that turning auto-deploy off may delay a rollback
 
 STATES: Mapping[str, DeployState] = {
     "created": DeployState.QUEUED,
@@ -93,15 +96,9 @@ class Render:
         answer = self._client.request("POST", url, what=what, deadline=deadline)
         if answer.status == 202:
             return Deployment(None, commit, DeployState.QUEUED, detail="accepted behind a running deploy")
-        if answer.status >= SERVER_ERROR:
-            raise OutcomeUnknown(f"{what}: answered {answer.status}")
-        if answer.status != 200:
-            _refuse_hook(answer, what)
-        body = answer.json()
-        deploy = body.get("deploy") if isinstance(body, dict) else None
-        if not isinstance(deploy, dict) or not isinstance(deploy.get("id"), str):
-            raise OutcomeUnknown(f"{what}: answered 200 without a deploy id")
-        return Deployment(deploy["id"], commit, DeployState.QUEUED)
+        if answer.status < 300 or answer.status >= SERVER_ERROR:
+            return _named(answer, commit, what)
+        return _refuse_hook(answer, what)
 
     def promote(self, deployment: Deployment, deadline: Deadline) -> None:
         """Do nothing: Render moves the traffic itself when the new instance passes its health check."""
@@ -110,16 +107,17 @@ class Render:
         """Go back by the API; without a key, or to a baseline without a deploy id, by the hook with the old commit.
 
         The API leaves auto-deploy as it was (the dashboard's rollback turns it off), so the next push would bring the
-        bad commit back: it is turned off here. The hook with `ref` does that by itself.
+        bad commit back: it is turned off first, to be off whatever becomes of the request. The hook with `ref` does
+        that by itself.
         """
         if self._key is None or to.deployment_id is None:
             return self.deploy(_known(to.commit), deadline), ""
+        warning = self._stop_auto_deploy(Deadline.after(deadline.clock, min(PATCH_S, deadline.left_s)))
         answer = self._ask("POST", "/rollback", "rolling back", deadline, {"deployId": to.deployment_id})
         try:
-            deployment = _deployment(answer.json())
+            return _deployment(answer.json()), warning
         except PlatformError as error:
             raise OutcomeUnknown(f"the rollback was accepted, but {error.what}") from error
-        return deployment, self._stop_auto_deploy(deadline)
 
     def cancel(self, deployment: Deployment, deadline: Deadline) -> None:
         """Ask Render to stop a deploy; one that has ended meanwhile is refused with 400, which is fine."""
@@ -153,17 +151,34 @@ class Render:
         return answer
 
 
+def _named(answer: Answer, commit: Sha, what: str) -> Deployment:
+    """Read the deploy that the hook names.
+
+    Raises:
+        OutcomeUnknown: it names none, so that a deploy may or may not have begun.
+    """
+    body = answer.json()
+    deploy = body.get("deploy") if isinstance(body, dict) else None
+    if answer.status == 200 and isinstance(deploy, dict) and isinstance(deploy.get("id"), str):
+        return Deployment(deploy["id"], commit, DeployState.QUEUED)
+    raise OutcomeUnknown(f"{what}: answered {answer.status} without a deploy id")
+
+
 def service_in_hook(hook: Secret) -> str:
     """Give the service id that a deploy hook's URL names.
 
     Raises:
         ConfigError: it is not the URL of one service's deploy hook; the message never shows the URL.
     """
-    parts = urlsplit(hook.reveal())
-    match = re.fullmatch(r"/deploy/(srv-[A-Za-z0-9]+)", parts.path)
-    if match and keys_in_url(hook.reveal()) and parts.hostname:
-        return match[1]
-    found = "a Blueprint's hook (exs-…), which deploys nothing" if "/exs-" in parts.path else "something else"
+    found = "something else"
+    with contextlib.suppress(ValueError):  # urlsplit's own message would show a part of the URL
+        parts = urlsplit(hook.reveal())
+        match = re.fullmatch(r"/deploy/(srv-[A-Za-z0-9-]+)", parts.path)
+        safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+        query = parse_qs(parts.query)
+        if match and safe and not parts.fragment and "key" in query and not {"ref", "imgURL"} & set(query):
+            return match[1]
+        found = "a Blueprint's hook (exs-…), which deploys nothing" if "/exs-" in parts.path else found
     raise ConfigError(
         f"{HOOK} is not a deploy hook of a service: expected https://api.render.com/deploy/srv-…?key=…, found {found}",
         means="Nothing was started.",
@@ -199,9 +214,10 @@ def _deployment(row: object) -> Deployment:
 
 def _time(value: object) -> datetime | None:
     try:
-        return datetime.fromisoformat(value) if isinstance(value, str) else None
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
         return None
+    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
 
 
 def _known(commit: Sha | None) -> Sha:

@@ -509,9 +509,6 @@ def test_a_dry_run_says_what_would_be_done(place: Place, verb: str, told: str) -
 
 
 @pytest.mark.parametrize("verb", sorted(CHANGES))
-@pytest.mark.xfail(
-    strict=True, raises=json.JSONDecodeError, reason="cli._run_stage prints the preview as text under --json too"
-)
 def test_a_dry_run_as_json(place: Place, verb: str) -> None:
     """With `--json` stdout is one versioned object, for a dry run too."""
     assert json.loads(place.run(verb, "--dry-run", "--json").out)["version"] == 1
@@ -580,9 +577,6 @@ def test_a_target_of_the_environment_that_does_not_exist(place: Place) -> None:
     assert not place.state.exists()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="config.with_targets: the message says to mend slipway.toml, which is not at fault"
-)
 def test_a_wrong_target_is_blamed_on_the_environment(place: Place) -> None:
     """A target that came from the environment is told with the variable that has it."""
     assert "SLIPWAY_TARGETS" in place.run("plan", environment={**WITH_KEY, "SLIPWAY_TARGETS": "vercle"}).err

@@ -109,7 +109,6 @@ def test_order_does_not_matter(verdicts: list[Verdict], data: st.DataObject) -> 
     assert worst(part).exit_code == worst(reversed(part)).exit_code
 
 
-@pytest.mark.xfail(strict=True, reason="verdict.worst: the flags are those of the first of several equally bad answers")
 def test_superseded_is_not_lost_behind_another_fail() -> None:
     """That someone else moved production is known even where another target failed before it."""
     assert worst([failed("render: 5 % errors"), superseded_by("vercel")]).superseded

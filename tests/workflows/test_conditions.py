@@ -71,7 +71,7 @@ def test_recovery_follows_whatever_else_fails(tmp_path: Path, failing: set[str])
 
 def test_recovery_does_without_a_journal(tmp_path: Path) -> None:
     """Where the journal cannot be fetched, the recovery runs all the same, and says what is missing."""
-    run = run_release(tmp_path, "Bake", "Fetch the journal")
+    run = run_release(tmp_path, "Bake", "Fetch the baseline", "Fetch the journal over it")
     assert run.steps("recover")["Recover"] == "success"
 
 

@@ -136,7 +136,7 @@ def test_release_runs_the_stages_in_order() -> None:
 
 
 def test_baseline_is_kept_before_anything_changes() -> None:
-    """Between plan and deploy the journal is kept, hidden folder and all; at the end it is kept again, always."""
+    """The baseline is kept between plan and deploy, the journal at the end; `recover` lays the second over the first."""
     steps = read_jobs("release.yml")["release"]["steps"]
     uploads = [place for place, step in enumerate(steps) if step.get("uses", "").startswith("actions/upload-artifact@")]
     baseline, journal = (steps[place] for place in uploads)
@@ -146,9 +146,10 @@ def test_baseline_is_kept_before_anything_changes() -> None:
     assert baseline["with"]["if-no-files-found"] == "error"
     assert (steps[-1], journal["if"], journal["with"]["overwrite"]) == (journal, "always()", True)
     assert all(step["with"]["include-hidden-files"] is True for step in (baseline, journal))
-    fetched = read_jobs("release.yml")["recover"]["steps"][2]["with"]
-    for step in (baseline, journal):
-        assert fetched.items() <= step["with"].items()
+    fetched = read_jobs("release.yml")["recover"]["steps"][2:4]
+    assert all(step["continue-on-error"] is True for step in fetched)
+    for step, upload in zip(fetched, (baseline, journal), strict=True):
+        assert step["with"].items() <= upload["with"].items()
 
 
 def test_no_failure_of_a_stage_is_passed_over() -> None:
