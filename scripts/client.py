@@ -6,11 +6,14 @@ never raises and never retries: a failed probe is an observation.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
@@ -22,6 +25,10 @@ RETRIES = 4
 FIRST_PAUSE_S = 0.5
 PROBE_CONNECTIONS = 64
 AGENT = "slipway/1"
+NOT_SENT = httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout | httpx.UnsupportedProtocol
+
+for _logger in ("httpx", "httpcore"):  # they log every URL at INFO and below, the hook's with its key
+    logging.getLogger(_logger).setLevel(logging.WARNING)
 
 
 @dataclass(frozen=True)
@@ -48,16 +55,14 @@ class Client:
     def __init__(self, clock: Clock, transport: httpx.BaseTransport | None = None) -> None:
         self._clock = clock
         tls: ssl.SSLContext | bool = httpx.create_ssl_context() if transport is None else False
-        limits = httpx.Limits(max_connections=PROBE_CONNECTIONS, max_keepalive_connections=PROBE_CONNECTIONS)
-        alone = httpx.Limits(max_connections=PROBE_CONNECTIONS, max_keepalive_connections=0)
-        headers = {"user-agent": AGENT}
-        self._pooled = httpx.Client(transport=transport, verify=tls, limits=limits, headers=headers)
-        self._fresh = httpx.Client(transport=transport, verify=tls, limits=alone, headers=headers)
+        self._pooled = _open(transport, tls, kept=PROBE_CONNECTIONS)
+        self._fresh = _open(transport, tls, kept=0)
+        self._changes = _open(transport, tls, kept=0)  # its own, or probes that hang would keep a rollback waiting
 
     def close(self) -> None:
         """Close every connection."""
-        self._pooled.close()
-        self._fresh.close()
+        for client in (self._pooled, self._fresh, self._changes):
+            client.close()
 
     def probe(
         self,
@@ -72,7 +77,7 @@ class Client:
         start = self._clock.monotonic()
         try:
             return self._send(self._fresh if fresh else self._pooled, method, url, headers or {}, None, timeout_s)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, RuntimeError) as error:  # RuntimeError: closed already
             return Answer(0, (self._clock.monotonic() - start) * 1000, error=_name(error))
 
     def request(
@@ -92,35 +97,29 @@ class Client:
         did not act: no connection was made, or it answered 429 or 503. `what` names the request in messages.
 
         Raises:
+            PlatformError: no such request can be made, for its URL or a header.
             PlatformUnreachable: no answer within the tries or the deadline.
             OutcomeUnknown: a request that changes something was sent and not answered.
         """
         safe = method == "GET"
         # A kept connection that the platform has just closed would look like an unknown outcome: changes get a new one.
-        client = self._pooled if safe else self._fresh
+        client = self._pooled if safe else self._changes
         for attempt in range(RETRIES + 1):
             last = attempt == RETRIES
             try:
                 limit_s = max(0.001, min(timeout_s, deadline.left_s))
                 answer = self._send(client, method, url, headers or {}, payload, limit_s)
             except httpx.HTTPError as error:
-                self._give_up(error, what, safe=safe, last=last or deadline.passed)
                 pause_s = FIRST_PAUSE_S * 2**attempt
+                _give_up(error, what, safe=safe, last=last or pause_s >= deadline.left_s)
             else:
                 if last or not _worth_repeating(answer.status, safe=safe):
                     return answer
                 pause_s = _pause_asked_for(answer) or FIRST_PAUSE_S * 2**attempt
-                if pause_s > deadline.left_s:
+                if pause_s >= deadline.left_s:
                     return answer
             deadline.pause(pause_s)
         raise AssertionError("the last attempt returns or raises")
-
-    def _give_up(self, error: httpx.HTTPError, what: str, *, safe: bool, last: bool) -> None:
-        not_sent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.UnsupportedProtocol)
-        if not safe and not not_sent:
-            raise OutcomeUnknown(f"{what}: sent, but not answered ({_name(error)})") from error
-        if last:
-            raise PlatformUnreachable(f"{what}: no answer ({_name(error)})") from error
 
     def _send(
         self,
@@ -132,9 +131,8 @@ class Client:
         timeout_s: float,
     ) -> Answer:
         start = self._clock.monotonic()
-        body = None if payload is None else json.dumps(payload).encode()
-        kind = {} if payload is None else {"content-type": "application/json"}
-        with client.stream(method, url, headers={**headers, **kind}, content=body, timeout=timeout_s) as response:
+        request = _build(client, method, url, headers, payload, timeout_s)
+        with contextlib.closing(client.send(request, stream=True)) as response:
             read = self._read(response, start + timeout_s)
         return Answer(response.status_code, (self._clock.monotonic() - start) * 1000, read, dict(response.headers))
 
@@ -150,6 +148,45 @@ class Client:
             if self._clock.monotonic() > until:
                 raise httpx.ReadTimeout("body took too long", request=response.request)
         return b"".join(parts)
+
+
+def _open(transport: httpx.BaseTransport | None, tls: ssl.SSLContext | bool, *, kept: int) -> httpx.Client:
+    """Make a client that keeps so many connections and no cookie: a balancer's would tie us to one instance."""
+    return httpx.Client(
+        transport=transport,
+        verify=tls,
+        limits=httpx.Limits(max_connections=PROBE_CONNECTIONS, max_keepalive_connections=kept),
+        headers={"user-agent": AGENT},
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+    )
+
+
+def _build(
+    client: httpx.Client, method: str, url: str, headers: Mapping[str, str], payload: object, timeout_s: float
+) -> httpx.Request:
+    body = None if payload is None else json.dumps(payload).encode()
+    kind = {} if payload is None else {"content-type": "application/json"}
+    try:
+        request = client.build_request(method, url, headers={**headers, **kind}, content=body, timeout=timeout_s)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise httpx.LocalProtocolError("malformed request") from error
+    if request.url.scheme not in {"http", "https"}:
+        raise httpx.UnsupportedProtocol("not an http URL")
+    return request
+
+
+def _give_up(error: httpx.HTTPError, what: str, *, safe: bool, last: bool) -> None:
+    """Raise our own error, unless the request may be sent once more."""
+    if isinstance(error, httpx.LocalProtocolError):
+        raise PlatformError(
+            f"{what}: not sent, because no such request can be made ({_name(error)})",
+            means="Its URL or a header, perhaps the secret in it, has a character that HTTP does not allow.",
+            next_step="look for a truncated or mistyped secret",
+        ) from error
+    if not safe and not isinstance(error, NOT_SENT):
+        raise OutcomeUnknown(f"{what}: sent, but not answered ({_name(error)})") from error
+    if last:
+        raise PlatformUnreachable(f"{what}: no answer ({_name(error)})") from error
 
 
 def expect_object(answer: Answer, what: str) -> dict[str, object]:
@@ -183,8 +220,10 @@ def _pause_asked_for(answer: Answer) -> float | None:
     return None
 
 
-def _name(error: httpx.HTTPError) -> str:
-    """Name an error without its text, which may hold a URL and so a key."""
-    cause = error.__cause__ or error.__context__
-    detail = f": {cause.strerror}" if isinstance(cause, OSError) and cause.strerror else ""
+def _name(error: Exception) -> str:
+    """Name an error, with the system's own words but without its text, which may hold a URL and so a key."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__cause__ or cause.__context__
+    detail = f": {cause.strerror}" if cause is not None and cause.strerror else ""
     return type(error).__name__ + detail

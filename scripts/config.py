@@ -11,30 +11,49 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, get_args
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from scripts.errors import ConfigError
-from scripts.redaction import Secret
+from scripts.redaction import SHOWN, Secret
 from scripts.verdict import Check
 
 Target = Literal["render"]
 TARGETS: tuple[str, ...] = get_args(Target)
 SECRET_IN_HEADER = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
+NEVER_IN_URL = re.compile(r"[\s\x00-\x1f\x7f?#@]")
 PLACEHOLDER = "CHANGE-ME"
+PLAIN_URL = "a plain URL is needed, such as https://api.example.com"
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 def _checked_url(value: str) -> str:
-    parts = urlsplit(value)
     if PLACEHOLDER in value:
         raise ValueError("still the placeholder: put the public URL of your service here")
-    if not parts.hostname or parts.query or parts.fragment or parts.username:
-        raise ValueError("a plain URL is needed, such as https://api.example.com")
-    if parts.scheme != "https" and parts.hostname not in LOOPBACK:
+    # Before urlsplit, whose errors may repeat the part of the URL that holds a password.
+    if NEVER_IN_URL.search(value):
+        raise ValueError(PLAIN_URL)
+    parts = urlsplit(value)
+    if not parts.scheme or not parts.hostname or not _has_possible_port(parts):
+        raise ValueError(PLAIN_URL)
+    if parts.scheme != "https" and (parts.scheme != "http" or parts.hostname not in LOOPBACK):
         raise ValueError("only https URLs are allowed, except on loopback")
     return value.rstrip("/")
+
+
+def _has_possible_port(parts: SplitResult) -> bool:
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
+
+
+def _checked_headers(headers: dict[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        if "${" in SECRET_IN_HEADER.sub(" ", value):
+            raise ValueError(f"{name}: a secret is named as ${{NAME}}, in capitals, digits and underscores")
+    return headers
 
 
 Url = Annotated[str, AfterValidator(_checked_url)]
@@ -127,7 +146,7 @@ class CheckSection(_Section):
     method: Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     status: int = Field(default=200, ge=100, le=599)
     expect: dict[str, str | int | float | bool] = Field(default_factory=dict)
-    headers: dict[str, str] = Field(default_factory=dict)
+    headers: Annotated[dict[str, str], AfterValidator(_checked_headers)] = Field(default_factory=dict)
     timeout_s: Annotated[float, Field(gt=0, le=60)] = 5
     critical: bool = True
 
@@ -160,14 +179,15 @@ class Config(_Section):
                 raise ValueError(f"release.targets names {target!r}, but there is no [{target}] section")
         return self
 
-    def with_targets(self, text: str) -> Config:
-        """Give the same with the targets that a comma-separated list names.
+    def with_targets(self, text: str, name: str = "SLIPWAY_TARGETS") -> Config:
+        """Give the same with the targets that a comma-separated list names; `name` says where the list is from.
 
         Raises:
             ConfigError: a target that does not exist or has no section.
         """
         names = tuple(part.strip() for part in text.split(",") if part.strip())
-        return parse({**self.model_dump(exclude_none=True), "release": {**self.release.model_dump(), "targets": names}})
+        release = {**self.release.model_dump(), "targets": names}
+        return parse({**self.model_dump(exclude_none=True), "release": release}, name)
 
     def secret_names(self) -> Iterator[str]:
         """Give the environment variables that the checks' headers name."""
@@ -238,8 +258,19 @@ def _explain(name: str, fault: Mapping[str, object]) -> str:
     if fault["type"] == "missing":
         return f"{name}: {key}: missing, and it has no default"
     value = fault["input"]
-    shown = "" if isinstance(value, Mapping | list | tuple) else f" = {value!r}"
+    shown = "" if isinstance(value, Mapping | list | tuple) else f" = {_shown(value)!r}"
     return f"{name}: {key}{shown}: {_lowered(str(fault['msg']))}"
+
+
+def _shown(value: object) -> object:
+    """Give a value as it may be printed: only scheme and host of a URL that may hold a credential."""
+    if not isinstance(value, str) or not re.search(r"//.*[@?]", value, re.DOTALL):
+        return value
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return SHOWN
+    return f"{parts.scheme}://{parts.hostname}/{SHOWN}" if parts.hostname else SHOWN
 
 
 def _parts(where: object) -> list[str | int]:

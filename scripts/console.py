@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from typing import TextIO
 
-from scripts.redaction import Redactor, Secret, keys_in_url
+from scripts.redaction import Redactor, Secret, keys_in_url, redact_values
 
 WORDS = {"pass": "ok", "fail": "fail", "inconclusive": "unsure", "error": "error", "skip": "skip"}
 
@@ -30,7 +31,7 @@ class Console:
 
     def say(self, text: str) -> None:
         """Print one line of progress."""
-        print(self.redact(text), file=self._err, flush=True)
+        print(self._harmless(self.redact(text)), file=self._err, flush=True)
 
     def state(self, subject: str, text: str) -> None:
         """Print that something changed."""
@@ -58,17 +59,30 @@ class Console:
             return
         for secret in secrets.values():
             for key in keys_in_url(secret.reveal()):
-                print(f"::add-mask::{key}", file=self._err, flush=True)
+                print(f"::add-mask::{_escape(key)}", file=self._err, flush=True)
 
     def result(self, value: object) -> None:
         """Print a stage's result on stdout: text as it is, anything else as one JSON object."""
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-        print(self.redact(text), file=self._out, flush=True)
+        told = redact_values(value, self.redact)
+        text = told if isinstance(told, str) else json.dumps(told, default=lambda part: self.redact(str(part)))
+        print(self._harmless(text), file=self._out, flush=True)
+
+    def _harmless(self, text: str) -> str:
+        return _disarm(text) if self._actions else text
 
     def _annotate(self, level: str, title: str, text: str) -> None:
         if self._actions:
             body = _escape(self.redact(text))
             print(f"::{level} title={_escape_property(title)}::{body}", file=self._err, flush=True)
+
+
+def _disarm(text: str) -> str:
+    """Keep foreign text from being a workflow command.
+
+    The runner takes `::name::` at the start of a line, after any blanks, and the older `##[name]` anywhere in it:
+    https://github.com/actions/runner/blob/main/src/Runner.Common/ActionCommand.cs
+    """
+    return re.sub(r"(^|[\r\n])(\s*)::", r"\1\2: :", text).replace("##[", "# #[")
 
 
 def _escape(text: str) -> str:

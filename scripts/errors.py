@@ -37,12 +37,6 @@ class ConfigError(SlipwayError):
     exit_code = 2
 
 
-class Superseded(SlipwayError):
-    """Someone else moved production; their move stands."""
-
-    exit_code = 10
-
-
 class PlatformError(SlipwayError):
     """A platform answered nonsense, refused, or is set so that it cannot do what was asked."""
 

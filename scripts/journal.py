@@ -6,6 +6,7 @@ continued. A torn last line (the kill came in the middle of it) is passed over; 
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import json
 import os
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from scripts.clock import Clock
 from scripts.errors import PlatformError, UsageError
+from scripts.redaction import redact_values
 
 NAME = "journal.jsonl"
 
@@ -64,14 +66,11 @@ class Journal:
         Raises:
             PlatformError: the disk did not take it (exit 12): a change that cannot be journaled must not be made.
         """
-        row = {"at": self._clock.now().isoformat(), "event": kind, "target": target, **fields}
-        line = self._redact(json.dumps(row, ensure_ascii=False, default=_plain)) + "\n"
+        told = {name: redact_values(value, self._redact) for name, value in {"target": target, **fields}.items()}
+        line = json.dumps({"at": self._clock.now().isoformat(), "event": kind, **told}, default=_plain) + "\n"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab") as file:
-                file.write(_after_torn_line(self.path) + line.encode())
-                file.flush()
-                os.fsync(file.fileno())
+            _write(self.path, _after_torn_line(self.path) + line.encode())
         except OSError as error:
             raise PlatformError(
                 f"the journal {self.path} could not be written: {error.strerror}",
@@ -98,6 +97,20 @@ class Journal:
                 next_step="run `python3 -m scripts recover` with an empty --state folder",
             )
         return [event for event in events if event is not None]
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Add to a file and see it on the disk; where that fails leave no half of it, as far as the disk allows."""
+    size = path.stat().st_size if path.exists() else 0
+    try:
+        with path.open("ab") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.truncate(path, size)
+        raise
 
 
 def _healed(events: list[Event | None], torn: list[int]) -> bool:
@@ -134,7 +147,8 @@ def archive(folder: Path) -> None:
     old = [path for path in folder.glob("*") if path.is_file()]
     if not old:
         return
-    stamp = datetime.fromtimestamp((folder / NAME).stat().st_mtime, UTC)
+    journal = folder / NAME
+    stamp = datetime.fromtimestamp((journal if journal in old else old[0]).stat().st_mtime, UTC)
     past = folder / "past" / f"{stamp:%Y%m%dT%H%M%S%f}"
     past.mkdir(parents=True)
     for path in old:

@@ -4,8 +4,9 @@ The bet: "this release is fine" says that a request fails with probability at mo
 puts a share λ of their money on each next failure, at odds that are fair if the release is fine. Then their money is a
 game that cannot be won on average, and by Ville's inequality it reaches a thousand times the stake with probability at
 most 1/1000, *whenever one stops to look*. So money ≥ 1000 is the proof of bad. Several λ play side by side and the mean
-counts, since nobody knows the size of the trouble beforehand. What one second can win is capped, so a short blip is not
-proof: failures must last about four seconds. The mirrored bets, against "it is bad", decide when a release may pass.
+counts, since nobody knows the size of the trouble beforehand. What one second can win is capped at tenfold, and half
+of the money is never bet, so a short blip is not proof: failures must last four seconds. The mirrored bets, against "it
+is bad", decide when a release may pass.
 
 Sources: Ville 1939; Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting"; Howard et al.,
 "Time-uniform Chernoff bounds". Pure: no clock, no IO; nothing but the standard library.
@@ -26,7 +27,8 @@ BETA = 0.01  # probability that a release at a "bad" rate passes, for each such 
 STAKES = (0.02, 0.05, 0.15, 0.4, 0.9)
 MIRRORED_STAKES = (0.1, 0.3, 0.6, 0.95)
 BLOCK_CAP = 10.0
-POOLED_SHARE, ENDPOINTS_SHARE = 0.6, 0.4  # .30 and .20 of the whole design, errors being the only stream so far
+POOLED_SHARE, ENDPOINTS_SHARE = 0.3, 0.2
+IDLE_SHARE = 0.5  # never bet: without it three all-failing blocks, 10³, would be proof already
 BAD_POOLED, BAD_ENDPOINT = 0.02, 0.25
 BOUND_CONFIDENCE = 0.999
 WORST_SECONDS_DROPPED = 2
@@ -151,12 +153,12 @@ class ErrorJudge:
 
     @property
     def log_e(self) -> float:
-        """The logarithm of the weighted mean over the streams; its weights sum to 1, so it is an e-value itself."""
+        """The logarithm of E = .5 + .3·E(pooled) + .2·mean E(endpoint): shares of 1, so an e-value."""
         each = ENDPOINTS_SHARE / len(self.by_endpoint)
-        terms = [math.log(POOLED_SHARE) + self.pooled.fine.log_mean]
-        terms += [math.log(each) + tally.fine.log_mean for tally in self.by_endpoint.values()]
-        top = max(terms)
-        return top + math.log(math.fsum(math.exp(term - top) for term in terms))
+        rows = [(IDLE_SHARE, 0.0), (POOLED_SHARE, self.pooled.fine.log_mean)]
+        rows += [(each, tally.fine.log_mean) for tally in self.by_endpoint.values()]
+        top = max(log for _, log in rows)
+        return top + math.log(math.fsum(share * math.exp(log - top) for share, log in rows))
 
     def judge(self, t_s: float, least_s: float, most_s: float) -> Judgement:
         """Decide after `t_s` seconds: fail at any time, pass from `least_s`, inconclusive at `most_s`."""

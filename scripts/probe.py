@@ -69,7 +69,7 @@ class Witness:
         return self.judge_answer(check, self._ask(url, check, check.timeout_s, fresh=False), CANDIDATE, 0.0)
 
     def watch(self, url: str, arm: str, started_s: float, until: Deadline) -> Iterator[list[Observation]]:
-        """Probe the deciding checks in turn at the rate; give what came back, about each second.
+        """Probe the deciding checks in turn at the rate; give what came back, about each second and at the end.
 
         `started_s` is the monotonic time that counts as 0 in the samples.
         """
@@ -78,13 +78,17 @@ class Witness:
         begin = self._clock.monotonic()
         block_end = begin + BLOCK_S
         for number in itertools.count():
-            self._clock.sleep(begin + number / self.rate_per_s - self._clock.monotonic())
+            due_s = begin + number / self.rate_per_s
+            self._clock.sleep(min(due_s, until.at_s) - self._clock.monotonic())
             if self._clock.monotonic() >= block_end:
                 yield _drain(answers)
                 block_end += BLOCK_S
-            if until.passed:
-                return
+            if due_s >= until.at_s or until.passed:
+                break
             self._spawn(self._one(url, next(turns), arm, started_s, answers.put))
+        rest = _drain(answers)
+        if rest:
+            yield rest
 
     def _one(
         self, url: str, check: Check, arm: str, started_s: float, put: Callable[[Observation], None]
@@ -108,8 +112,8 @@ class Witness:
     def _seen(answer: Answer) -> Seen:
         if answer.status == 0:
             return Seen(None, reason=f"no answer ({answer.error})")
-        if answer.headers.get("age", "0") not in {"", "0"}:
-            return Seen(None, reason=f"a cache answered, {answer.headers['age'][:9]} s old")
+        if cached := _cached(answer):
+            return Seen(None, reason=cached)
         if answer.status != VERSION.status:
             return Seen(None, reason=f"{VERSION.path} answered {answer.status}", answered=answer.status == NOT_FOUND)
         body = answer.json()
@@ -130,13 +134,25 @@ def _deviation(check: Check, answer: Answer) -> str:
     """Say what differs from the expectation; empty where nothing does."""
     if answer.status == 0:
         return f"no answer ({answer.error})"
+    if cached := _cached(answer):
+        return cached
     if answer.status != check.status:
         return f"expected status {check.status}, got {answer.status}"
     if not check.json:
         return ""
     body = answer.json()
-    wrong = [name for name, value in check.json.items() if _at(body, name) != value]
+    wrong = [name for name, value in check.json.items() if not _same(_at(body, name), value)]
     return f"expected {wrong[0]} = {check.json[wrong[0]]!r}, got {_at(body, wrong[0])!r:.60}" if wrong else ""
+
+
+def _cached(answer: Answer) -> str:
+    age = answer.headers.get("age", "0")
+    return "" if age in {"", "0"} else f"a cache answered, {age[:9]} s old"
+
+
+def _same(got: object, expected: object) -> bool:
+    """Compare as JSON does: 1 is 1.0, but true is not 1."""
+    return got == expected and isinstance(got, bool) is isinstance(expected, bool)
 
 
 def _at(body: object, dotted: str) -> object:

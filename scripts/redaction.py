@@ -6,10 +6,10 @@ The deploy hook's key is part of a URL, so the key is a secret of its own beside
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 SHOWN = "[redacted]"
 SHORTEST = 4  # characters; replacing shorter values would shred ordinary text
@@ -54,10 +54,32 @@ class Redactor:
         return text
 
 
+def redact_values(value: object, redact: Callable[[str], str]) -> object:
+    """Give the value with every text inside it redacted; the names in a dict stay as they are."""
+    match value:
+        case str():
+            return redact(value)
+        case dict():
+            return {name: redact_values(part, redact) for name, part in value.items()}
+        case list() | tuple():
+            return [redact_values(part, redact) for part in value]
+        case set() | frozenset():
+            return {redact_values(part, redact) for part in value}
+        case _:
+            return value
+
+
 def keys_in_url(url: str) -> list[str]:
     """Give the values of a URL's query that are credentials: for a deploy hook, its `key`."""
-    return parse_qs(urlsplit(url).query).get("key", [])
+    return parse_qs(_query(url)).get("key", [])
+
+
+def _query(url: str) -> str:
+    """Give the query of any text; `urlsplit` would refuse some of what the environment may hold."""
+    return url.partition("#")[0].partition("?")[2]
 
 
 def _forms(value: str) -> set[str]:
-    return {value, quote(value, safe=""), *keys_in_url(value), *(quote(key, safe="") for key in keys_in_url(value))}
+    as_written = {part.removeprefix("key=") for part in _query(value).split("&") if part.startswith("key=")}
+    plain = {value, *keys_in_url(value), *as_written}
+    return plain | {quote(form, safe="", errors="replace") for form in plain}

@@ -51,8 +51,10 @@ def _last(state: RunState, *, not_proven: bool) -> bool:
 
 
 def _never_live(target: TargetState) -> bool:
+    if not target.asked:
+        return True
     deployment = target.deploy.deployment if target.deploy else None
-    return deployment is None or deployment.state in {DeployState.FAILED, DeployState.CANCELED}
+    return deployment is not None and deployment.state in {DeployState.FAILED, DeployState.CANCELED}
 
 
 def as_json(state: RunState) -> dict[str, object]:
@@ -139,8 +141,8 @@ def _timeline(events: list[Event]) -> list[str]:
     lines = ["<details><summary>Timeline (UTC)</summary>", ""]
     for event in shown:
         what = event.text("action") or "commit"
-        commit = event.text("commit")[:7]
-        lines.append(f"- {event.at:%H:%M:%S} {event.target}: {what} `{commit}` {SHOWN_EVENTS[event.kind]}")
+        commit = f" `{event.text('commit')[:7]}`" if event.text("commit") else ""
+        lines.append(f"- {event.at:%H:%M:%S} {event.target}: {what}{commit} {SHOWN_EVENTS[event.kind]}")
     return [*lines, "", "</details>", ""] if shown else []
 
 

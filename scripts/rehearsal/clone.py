@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,6 +73,13 @@ async def make_clone(repository: Path, folder: Path) -> str:
     if not (folder / ENTRY).is_file():
         raise UsageError(f"the commit {head[:7]} holds no {ENTRY}", next_step="commit the service, then rehearse again")
     return head
+
+
+async def differs_from_head(repository: Path) -> bool:
+    """Whether the work tree has changes that a clone will not have; False where there is no repository to ask."""
+    with contextlib.suppress(GitError):
+        return bool(await git("-C", str(repository), "status", "--porcelain"))
+    return False
 
 
 async def commit_change(folder: Path, name: str, change: Change, file: Path = ENTRY) -> str:

@@ -18,6 +18,7 @@ from scripts.clock import SystemClock
 from scripts.console import Console
 from scripts.errors import UsageError
 from scripts.journal import Journal
+from scripts.rehearsal.clone import differs_from_head
 from scripts.rehearsal.drills import DRILLS, LOST_IN_BAKE_S, Drill, choose
 from scripts.rehearsal.observe import Facts, Seen, compare, observe, rollback_ids
 from scripts.rehearsal.runner import Ran, Runner
@@ -96,6 +97,8 @@ async def _play_all(drills: Sequence[Drill], console: Console) -> list[Played]:
         loop.add_signal_handler(number, end)
     played = []
     try:
+        if await differs_from_head(ROOT):
+            console.warn("uncommitted changes of the service are not rehearsed: a rehearsal ships commits")
         for drill in drills:
             with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
                 played.append(await play(drill, ROOT, Path(folder), console))

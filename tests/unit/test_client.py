@@ -1,6 +1,7 @@
 """The one HTTP client: what is asked again, how long it waits, and what its errors say."""
 
 import logging
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.client import AGENT, LARGEST_BODY, RETRIES, Answer, Client, expect_object
+from scripts.client import AGENT, LARGEST_BODY, PROBE_CONNECTIONS, RETRIES, Answer, Client, expect_object
 from scripts.clock import Deadline, SystemClock
 from scripts.errors import OutcomeUnknown, PlatformError, PlatformUnreachable
 from tests.unit.fakes import UNHURRIED, FakeClock, Line, Reply, Script
@@ -31,6 +32,7 @@ SENT: list[httpx.HTTPError] = [
 NOT_SENT: list[httpx.HTTPError] = [
     httpx.ConnectError("refused"),
     httpx.ConnectTimeout("slow"),
+    httpx.PoolTimeout("full"),
     httpx.UnsupportedProtocol("ftp"),
 ]
 
@@ -67,7 +69,7 @@ def test_get_is_asked_again_on_trouble(status: int) -> None:
     assert clock.pauses == BACKOFF[:2]
 
 
-@pytest.mark.parametrize("error", [*SENT, *NOT_SENT, httpx.PoolTimeout("full")], ids=named)
+@pytest.mark.parametrize("error", [*SENT, *NOT_SENT], ids=named)
 def test_get_is_asked_again_without_an_answer(error: Exception) -> None:
     """A GET is repeated whenever nothing came back."""
     script, clock = Script(error, error, Reply(200)), FakeClock()
@@ -120,14 +122,6 @@ def test_change_is_asked_again_when_it_was_not_sent(error: Exception) -> None:
     with pytest.raises(PlatformUnreachable) as caught:
         ask(Script(*[error] * (RETRIES + 1)), "POST")
     assert caught.type is PlatformUnreachable
-
-
-@pytest.mark.xfail(
-    strict=True, raises=OutcomeUnknown, reason="client._give_up: without a connection of the pool nothing was sent"
-)
-def test_change_is_asked_again_when_the_pool_was_full() -> None:
-    """A change that waited for a connection in vain was not sent: probes that hang must not make a rollback unknown."""
-    assert ask(Script(httpx.PoolTimeout("full"), Reply(201)), "POST").status == 201
 
 
 @pytest.mark.parametrize("error", SENT, ids=named)
@@ -198,9 +192,6 @@ def test_one_request_never_waits_past_the_deadline(within_s: float, timeout_s: f
     assert script.requests[0].extensions["timeout"] == dict.fromkeys(("connect", "read", "write", "pool"), limit_s)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="client.request: a change that was not sent is sent again at the deadline itself"
-)
 def test_no_change_is_sent_after_the_deadline() -> None:
     """When the deadline has come no change is begun any more, since nobody would wait for what becomes of it."""
     clock, sent_at = FakeClock(), list[float]()
@@ -312,7 +303,6 @@ def test_errors_of_the_system_are_told() -> None:
     assert answer.error == "ConnectError: Connection refused"
 
 
-@pytest.mark.xfail(strict=True, reason="client._name: the system's error is a level deeper, under httpcore's own")
 def test_a_refused_connection_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """A real refused connection says that it was refused, since "ConnectError" alone helps nobody."""
     monkeypatch.setenv("no_proxy", "*")
@@ -324,7 +314,7 @@ def test_a_refused_connection_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "refused" in answer.error
 
 
-@pytest.mark.parametrize("error", [*SENT, *NOT_SENT, httpx.PoolTimeout("full")], ids=named)
+@pytest.mark.parametrize("error", [*SENT, *NOT_SENT], ids=named)
 def test_a_probe_never_raises_and_never_repeats(error: Exception) -> None:
     """A probe that fails is an observation: status 0, the reason, and how long it took."""
 
@@ -358,33 +348,33 @@ def test_a_probe_gives_every_answer_once(status: int) -> None:
     [("https://api.example.com/\x01", {}), ("//localhost/", {}), ("https://api.example.com/", {"x-name": "Müller"})],
     ids=["control character", "no scheme", "header not ASCII"],
 )
-@pytest.mark.xfail(
-    strict=True,
-    raises=(ValueError, httpx.InvalidURL),
-    reason="client.probe catches httpx.HTTPError only; these are not",
-)
 def test_a_probe_that_cannot_be_sent_is_an_observation(url: str, headers: dict[str, str]) -> None:
     """A URL or a header that httpx refuses is a failed probe, not a bug of ours with a traceback."""
     assert Client(FakeClock(), Script(Reply(200)).transport).probe(url, headers=headers, timeout_s=5).status == 0
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=UnicodeEncodeError,
-    reason="client.request catches httpx.HTTPError only: exit 1 with a traceback",
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    ("url", "headers"), [(URL, {"authorization": "Bearer rnd_abc…"}), (f"{URL}\x01", {})], ids=["header", "URL"]
 )
-def test_a_key_that_is_not_ascii_is_not_a_bug() -> None:
-    """A key that was copied with an ellipsis is an error of our tree, not exit 1."""
-    clock = FakeClock()
-    client = Client(clock, Script(Reply(200)).transport)
-    headers = {"authorization": "Bearer rnd_abc…"}
-    with pytest.raises(PlatformError):
-        client.request("GET", URL, what=WHAT, deadline=Deadline.after(clock, 9), headers=headers)
+def test_a_key_that_is_not_ascii_is_not_a_bug(method: str, url: str, headers: dict[str, str]) -> None:
+    """A key that was copied with an ellipsis is an error of our tree, not exit 1: nothing is sent, now or later."""
+    clock, script = FakeClock(), Script(Reply(200))
+    client = Client(clock, script.transport)
+    with pytest.raises(PlatformError, match="not sent") as caught:
+        client.request(method, url, what=WHAT, deadline=Deadline.after(clock, 9), headers=headers)
+    assert caught.type is PlatformError
+    assert (script.requests, clock.pauses) == ([], [])
+    assert not {KEY, "rnd_abc"} & set(re.findall(r"[\w-]+", str(caught.value)))
 
 
-@pytest.mark.xfail(
-    strict=True, reason="client.Client: httpx keeps cookies, so a sticky balancer answers from one instance"
-)
+def test_a_probe_after_the_end_is_an_observation() -> None:
+    """A probe on a thread that outlives its stage finds the client closed, and does not end in a traceback."""
+    client = Client(FakeClock(), Script().transport)
+    client.close()
+    assert client.probe(URL, timeout_s=5).error == "RuntimeError"
+
+
 def test_no_cookie_is_kept() -> None:
     """A balancer's cookie is never sent back: answers over fresh connections have to reach every instance."""
     script = Script(Reply(200, headers={"set-cookie": "stick=instance-1"}), Reply(200))
@@ -394,7 +384,6 @@ def test_no_cookie_is_kept() -> None:
     assert "cookie" not in script.requests[1].headers
 
 
-@pytest.mark.xfail(strict=True, reason="httpx logs every URL at INFO; nothing in client.py silences its logger")
 def test_no_log_line_holds_the_key(caplog: pytest.LogCaptureFixture) -> None:
     """The hook's key never reaches a log, whatever level somebody sets."""
     with caplog.at_level(logging.DEBUG):
@@ -456,6 +445,26 @@ class Counting(BaseHTTPRequestHandler):
         """Stay silent."""
 
 
+class Server(ThreadingHTTPServer):
+    """A server whose threads end with the test, and that takes many connections at once."""
+
+    daemon_threads = True
+    request_queue_size = 2 * PROBE_CONNECTIONS
+
+
+@contextmanager
+def serving(answers: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Run a server on loopback; give its URL."""
+    with Server(("127.0.0.1", 0), answers) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 @contextmanager
 def counting() -> Iterator[tuple[str, list[int]]]:
     """Run a server on loopback; give its URL and the ports that requests came from."""
@@ -463,15 +472,8 @@ def counting() -> Iterator[tuple[str, list[int]]]:
     class Handler(Counting):
         seen: list[int] = []  # noqa: RUF012 - one list for each server
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/", Handler.seen
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as url:
+        yield url, Handler.seen
 
 
 def test_a_change_uses_a_connection_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -490,3 +492,28 @@ def test_a_change_uses_a_connection_of_its_own(monkeypatch: pytest.MonkeyPatch) 
     assert len(reads) == 1
     assert len(set(changes)) == len(changes)
     assert reads.isdisjoint(changes)
+
+
+def test_probes_that_hang_do_not_hold_a_change_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change finds a connection though every one that probes may have is taken by a probe that hangs."""
+    monkeypatch.setenv("no_proxy", "*")
+    arrived, over = threading.Semaphore(0), threading.Event()
+
+    class Hanging(Counting):
+        seen: list[int] = []  # noqa: RUF012 - one list for each server
+
+        def do_GET(self) -> None:
+            arrived.release()
+            over.wait(20)
+            self._answer()
+
+    clock = SystemClock()
+    client = Client(clock)
+    with serving(Hanging) as url:
+        for _ in range(PROBE_CONNECTIONS):
+            threading.Thread(target=client.probe, args=(url,), kwargs={"timeout_s": 20, "fresh": True}).start()
+        assert all(arrived.acquire(timeout=20) for _ in range(PROBE_CONNECTIONS))
+        try:
+            assert client.request("POST", url, what=WHAT, deadline=Deadline.after(clock, 5)).status == 200
+        finally:
+            over.set()

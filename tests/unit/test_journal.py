@@ -227,11 +227,6 @@ def test_a_full_disk_stops_the_change(tmp_path: Path) -> None:
     assert [event.text("text") for event in journal.read()] == ["before"]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=UsageError,
-    reason="journal.append leaves half a line behind, and stage_ended after it makes the journal unreadable",
-)
 def test_a_stage_that_ends_after_a_full_disk_can_be_read(tmp_path: Path) -> None:
     """What a stage writes after a failed write does not make the journal unreadable for the rollback."""
     journal = journal_in(tmp_path)
@@ -247,6 +242,7 @@ def test_no_secret_is_written(tmp_path: Path) -> None:
     hook = "https://api.render.com/deploy/srv-abc?key=aB3-xYz9Q"
     journal = journal_in(tmp_path, SECRET, hook)
     journal.append(Kind.FAILED, "render", reason=f"refused {SECRET}", url=hook, rows=["key aB3-xYz9Q"])
+    journal.append(Kind.NOTE, SECRET, deep={"rows": ({"text": SECRET}, {SECRET})}, known=frozenset({hook}))
     written = journal.path.read_text()
     assert SECRET not in written
     assert "aB3-xYz9Q" not in written
@@ -254,7 +250,6 @@ def test_no_secret_is_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("secret", ['pass"word', "back\\slash", "tab\tbed"])
-@pytest.mark.xfail(strict=True, reason="journal.append redacts the JSON text, in which these characters are escaped")
 def test_no_secret_is_written_escaped(tmp_path: Path, secret: str) -> None:
     """A secret with a quote, a backslash or a control character is replaced too."""
     journal = journal_in(tmp_path, secret)
@@ -263,7 +258,6 @@ def test_no_secret_is_written_escaped(tmp_path: Path, secret: str) -> None:
 
 
 @pytest.mark.parametrize("secret", ["event", "stage_started", "2026", '": "'])
-@pytest.mark.xfail(strict=True, reason="journal.append redacts names and structure too, and then nobody can read it")
 def test_a_weak_secret_does_not_destroy_the_journal(tmp_path: Path, secret: str) -> None:
     """A secret that happens to be a word of the journal's own does not keep a rollback from reading it."""
     journal = journal_in(tmp_path, secret)
@@ -271,11 +265,6 @@ def test_a_weak_secret_does_not_destroy_the_journal(tmp_path: Path, secret: str)
     assert [event.kind for event in journal.read()] == [Kind.STAGE_STARTED]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=UnicodeEncodeError,
-    reason="journal.append: a lone surrogate from a platform's JSON cannot be encoded",
-)
 def test_any_text_of_a_platform_is_written(tmp_path: Path) -> None:
     """A platform's message with half of a surrogate pair in it does not stop a stage's end from being written."""
     journal = journal_in(tmp_path)
@@ -300,6 +289,14 @@ def test_archive_moves_the_files_of_an_ended_release(tmp_path: Path) -> None:
         assert (past / "release.json").read_text() == str(number)
         assert journal_in(past).read()[0].text("text") == f"release {number}"
     assert [path.name for path in tmp_path.iterdir()] == ["past"]
+
+
+def test_archive_of_a_folder_without_a_journal(tmp_path: Path) -> None:
+    """Files without a journal, which a run killed early may leave, are moved too."""
+    (tmp_path / "release.json").write_text("{}")
+    archive(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["past"]
+    assert [path.name for path in (tmp_path / "past").glob("*/*")] == ["release.json"]
 
 
 def test_archive_of_nothing_makes_nothing(tmp_path: Path) -> None:

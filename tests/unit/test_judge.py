@@ -234,10 +234,6 @@ def test_two_seconds_of_failures_are_no_proof(seconds: int) -> None:
 
 
 @pytest.mark.parametrize("per_second", [1, 5, 50])
-@pytest.mark.xfail(
-    strict=True,
-    reason="judge: the shares .6 and .4 sum to 1, so three blocks of 10 reach 1000; with .30 and .20 four do",
-)
 def test_three_seconds_of_failures_are_no_proof(per_second: int) -> None:
     """A failure must last four seconds before it can roll back, at the default budget too."""
     assert outcome([((0, per_second), (0, per_second))] * 3) is None

@@ -128,9 +128,6 @@ def test_every_result_has_a_story() -> None:
     assert set(TITLES) == set(Result)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="report._never_live: a deploy that was asked for and never seen counts as never live"
-)
 def test_a_deploy_that_nobody_saw_is_not_called_blocked() -> None:
     """Where the hook gave no answer and the candidate was proven to serve, a held release is not "never started"."""
     events = [*PLANNED, ASKED, *stage(Stage.DEPLOY), proven(NEW), *stage(Stage.VERIFY)]
@@ -345,9 +342,6 @@ def test_no_text_of_the_journal_breaks_the_tables(reason: str, step: str) -> Non
     assert not re.search(r"(?<!\\)(?:\\\\)*[<>`\[]", rows[-1] + text.splitlines()[-1])
 
 
-@pytest.mark.xfail(
-    strict=True, reason="report._timeline: a cancel and a refusal have no commit, so an empty code span is shown"
-)
 def test_the_timeline_has_no_empty_commit() -> None:
     """What was asked for without a commit is told without one."""
     cancel = event(Kind.INTENT, "render", action="cancel", id="dep-2")

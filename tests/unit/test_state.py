@@ -105,7 +105,7 @@ def test_intent_remembers_what_was_there() -> None:
     target = render(BASELINE, change(Kind.INTENT, known=["dep-9"]))
     assert target.deploy == Change(known=frozenset({"dep-9"}))
     assert target.asked
-    assert target.known == {"dep-9"}
+    assert target.known == {"dep-0", "dep-1", "dep-9"}
     assert target.own_ids == {"dep-1"}
 
 
@@ -159,7 +159,7 @@ def test_a_rollback_is_kept_apart() -> None:
     )
     assert target.rollback == Change(frozenset({"dep-1", "dep-2"}), Deployment("dep-3", OLD, DeployState.QUEUED))
     assert target.own_ids == {"dep-1", "dep-2", "dep-3"}
-    assert target.known == {"dep-1"}
+    assert target.known == {"dep-0", "dep-1"}
 
 
 def test_a_refusal_without_an_intent_is_read() -> None:
@@ -323,7 +323,7 @@ def test_any_prefix_can_be_replayed(events: list[Event], length: int) -> None:
     """A run that was killed after any event can be continued: replay of what is there never raises."""
     state = replay(events[:length])
     assert all(answer is not None for answer in questions(state))
-    assert state.moved == any(target.deploy and not target.deploy.refused for target in state.targets.values())
+    assert state.moved == any(target.asked or target.rollback is not None for target in state.targets.values())
 
 
 @UNHURRIED
@@ -332,6 +332,6 @@ def test_a_replay_can_be_continued(events: list[Event], more: list[Event]) -> No
     """Events that come later never change what was known of the release that was planned, unless it is planned anew."""
     before, after = replay(events), replay([*events, *more])
     assert set(before.targets) <= set(after.targets)
-    assert set(before.stages) <= set(after.stages)
+    assert set(before.stages) - {Stage.ROLLBACK, Stage.RECOVER} <= set(after.stages)
     if RELEASE not in more:
         assert after.release == before.release
