@@ -136,7 +136,7 @@ def test_release_runs_the_stages_in_order() -> None:
 
 
 def test_baseline_is_kept_before_anything_changes() -> None:
-    """The baseline is kept between plan and deploy, the journal at the end; `recover` lays the second over the first."""
+    """The baseline is kept between plan and deploy, the journal at the end; `recover` lays it over the first."""
     steps = read_jobs("release.yml")["release"]["steps"]
     uploads = [place for place, step in enumerate(steps) if step.get("uses", "").startswith("actions/upload-artifact@")]
     baseline, journal = (steps[place] for place in uploads)
