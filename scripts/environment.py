@@ -224,6 +224,7 @@ def stop(step: subprocess.Popen[str]) -> None:
         step.wait(timeout=5)
     except subprocess.TimeoutExpired:
         step.kill()
+        step.wait()
 
 
 def explain(failure: str, output: list[str]) -> str:
