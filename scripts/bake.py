@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from scripts.identity import LEAST_ANSWERS, Identity
 from scripts.judge import ErrorJudge, Judgement, tolerated_rate
 from scripts.probe import CANDIDATE, Observation
-from scripts.release import Baseline, Sha, short
+from scripts.release import Sha, short
 from scripts.samples import append_samples
 from scripts.stage import HEARTBEAT_S, Ports, Target, planned
-from scripts.verdict import Outcome, Verdict, failed, superseded_by, worst
+from scripts.state import TargetState
+from scripts.verdict import Outcome, Sample, Verdict, failed, superseded_by, worst
 from scripts.verify import claim_of
 
 
@@ -19,8 +20,7 @@ def bake(ports: Ports) -> Verdict:
     """Watch every target, side by side; the first that is proven bad ends it."""
     state = ports.state()
     release = planned(state)
-    baselines = {target.name: state.targets[target.name].baseline for target in ports.targets}
-    watches = [Watch.begin(ports, target, release.commit, baselines[target.name]) for target in ports.targets]
+    watches = [Watch.begin(ports, target, release.commit, state.targets[target.name]) for target in ports.targets]
     blocks = [_blocks(ports, watch.target) for watch in watches]
     verdicts: list[Verdict] = []
     for rows in zip(*blocks, strict=True):
@@ -36,6 +36,13 @@ def _blocks(ports: Ports, target: Target) -> Iterator[list[Observation]]:
     return ports.witness.watch(target.url, CANDIDATE, start_s, longest)
 
 
+def _samples(second: Mapping[str, tuple[int, int]]) -> Iterator[Sample]:
+    for name, (sent, bad) in second.items():
+        for number in range(sent):
+            ok = number >= bad
+            yield Sample(0.0, name, CANDIDATE, 0.0, ok, "" if ok else "failed under verify")
+
+
 @dataclass
 class Watch:
     """One target's watch: the bets on its errors, and which commit answers."""
@@ -47,21 +54,28 @@ class Watch:
     instances: int
     start_s: float
     beat_s: float
+    carried: list[Sample]  # of the second that verify began and did not end: it counts with the first one here
     ended: bool = False
 
     @classmethod
-    def begin(cls, ports: Ports, target: Target, commit: Sha, baseline: Baseline | None) -> Watch:
-        """Start with even money and nothing seen."""
+    def begin(cls, ports: Ports, target: Target, commit: Sha, state: TargetState) -> Watch:
+        """Start with what `verify` saw of the candidate: errors count from its first answer."""
+        baseline = state.baseline
         rate = tolerated_rate(baseline, ports.config.objectives.error_rate)
         claim = claim_of(commit, target, baseline)
         now = ports.clock.monotonic()
         names = [check.name for check in ports.witness.deciding]
-        return cls(target, ErrorJudge(rate, names), Identity(commit), claim.known, claim.instances, now, now)
+        judge = ErrorJudge(rate, names)
+        for second in state.verified[:-1]:
+            judge.observe(_samples(second))
+        carried = [sample for second in state.verified[-1:] for sample in _samples(second)]
+        return cls(target, judge, Identity(commit), claim.known, claim.instances, now, now, carried)
 
     def take(self, ports: Ports, block: list[Observation]) -> Verdict:
         """Take one second's probes and say where the target stands."""
         append_samples(ports.folder, self.target.name, [row.sample for row in block])
-        self.judge.observe(row.sample for row in block)
+        self.judge.observe([*self.carried, *(row.sample for row in block)])
+        self.carried = []
         for row in sorted(block, key=lambda row: row.sample.t_s):
             self.identity = self.identity.observe(row.seen) if row.seen else self.identity
         now = ports.clock.monotonic()

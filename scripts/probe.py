@@ -20,7 +20,7 @@ from scripts.release import parse_sha
 from scripts.verdict import Check, Sample
 
 VERSION = Check(name="version", path="/version")
-CANDIDATE, BASELINE = "candidate", "baseline"
+CANDIDATE, CURRENT, BASELINE = "candidate", "current", "baseline"
 BLOCK_S = 1.0
 NOT_FOUND = 404
 

@@ -31,6 +31,7 @@ class TargetState:
     rollback: Change | None = None
     promoted: bool = False
     proven: Sha | None = None
+    verified: tuple[Mapping[str, tuple[int, int]], ...] = ()  # probes sent and failed, by second, of the last proof
 
     @property
     def asked(self) -> bool:
@@ -123,7 +124,7 @@ def _touched(target: TargetState, event: Event) -> TargetState:
         case Kind.BASELINE:
             return replace(target, baseline=_baseline(event))
         case Kind.PROOF:
-            return replace(target, proven=parse_sha(event.text("commit")))
+            return replace(target, proven=parse_sha(event.text("commit")), verified=_seconds(event))
         case Kind.INTENT | Kind.DONE | Kind.FAILED | Kind.DEPLOYMENT:
             return _changed(target, event)
         case _:
@@ -190,6 +191,16 @@ def _baseline(event: Event) -> Baseline:
         failures_by_s=tuple(_count(row, 0) for row in _rows(fields.get("failures_by_s"))),
         known=tuple(map(str, _rows(fields.get("known")))),
     )
+
+
+def _seconds(event: Event) -> tuple[Mapping[str, tuple[int, int]], ...]:
+    rows = [row for row in _rows(event.fields.get("seconds")) if isinstance(row, dict)]
+    return tuple({str(name): _pair(value) for name, value in row.items()} for row in rows)
+
+
+def _pair(value: object) -> tuple[int, int]:
+    counts = [_count(part, 0) for part in _rows(value)] + [0, 0]
+    return counts[0], counts[1]
 
 
 def _rows(value: object) -> list[object]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 
 from scripts.clock import Deadline
 from scripts.identity import LEAST_ANSWERS, Identity
 from scripts.journal import Kind
-from scripts.probe import CANDIDATE
+from scripts.probe import CANDIDATE, CURRENT, VERSION
 from scripts.release import Baseline, Sha, short
 from scripts.samples import append_samples
 from scripts.stage import Ports, Target, planned
@@ -59,6 +59,7 @@ class Proof:
     rows: Counter[str] = field(default_factory=Counter)
     trouble: str = ""
     stranger: Sha | None = None
+    samples: list[Sample] = field(default_factory=list)
 
     @property
     def identified(self) -> bool:
@@ -86,33 +87,36 @@ def prove(
 ) -> Proof:
     """Ask `/version` and every check, round after round, until all is proven, a stranger answers, or time is up."""
     proof = Proof(Identity(claim.commit), claim.instances, Counter(), "no check has run yet")
-    samples: list[Sample] = []
     start_s = ports.clock.monotonic()
     try:
         while not deadline.passed:
-            proof = _round(ports, target, claim, proof, samples, start_s)
+            proof = _round(ports, target, claim, proof, start_s)
             if enough(proof):
                 return proof
             deadline.pause(1 / ports.config.probe.rate_per_s)
         return proof
     finally:
-        append_samples(ports.folder, target.name, samples)
+        append_samples(ports.folder, target.name, proof.samples)
 
 
-def _round(ports: Ports, target: Target, claim: Claim, proof: Proof, samples: list[Sample], start_s: float) -> Proof:
+def _round(ports: Ports, target: Target, claim: Claim, proof: Proof, start_s: float) -> Proof:
     seen = ports.witness.ask_version(target.url)
     if seen.instance in claim.old_instances:
         seen = replace(seen, commit=None, reason="an instance from before the change answered")
     identity = proof.identity.observe(seen)
+    t_s = ports.clock.monotonic() - start_s
+    begun = any(sample.arm == CANDIDATE for sample in proof.samples)
+    arm = CANDIDATE if identity.row or (begun and not seen.commit) else CURRENT
+    proof.samples.append(Sample(t_s, VERSION.name, arm, 0.0, seen.commit is not None, seen.reason))
     rows, trouble = Counter(proof.rows), ""
     for check in ports.witness.checks:
-        sample = replace(ports.witness.run(target.url, check), t_s=ports.clock.monotonic() - start_s, arm=CANDIDATE)
-        samples.append(sample)
+        sample = replace(ports.witness.run(target.url, check), t_s=t_s, arm=arm)
+        proof.samples.append(sample)
         rows[check.name] = rows[check.name] + 1 if sample.ok else 0
         if check.critical and rows[check.name] < LEAST_ANSWERS:
             trouble = trouble or f"{check.name}: {sample.reason or 'not yet three times in a row'}"
     strange = identity.stranger_row >= LEAST_ANSWERS and identity.stranger not in claim.known
-    return Proof(identity, proof.instances, rows, trouble, identity.stranger if strange else None)
+    return Proof(identity, proof.instances, rows, trouble, identity.stranger if strange else None, proof.samples)
 
 
 def judge_proof(name: str, proof: Proof, limit_s: float) -> Verdict:
@@ -136,4 +140,16 @@ def journal_proof(ports: Ports, target: Target, proof: Proof) -> None:
         commit=proof.identity.expected,
         answers=proof.identity.row,
         instances=sorted(proof.identity.instances),
+        seconds=count_by_second(proof.samples, [check.name for check in ports.witness.deciding]),
     )
+
+
+def count_by_second(samples: Iterable[Sample], deciding: Collection[str]) -> list[dict[str, list[int]]]:
+    """Count the candidate's probes, [sent, failed] by endpoint for each second: the bake's bets begin with them."""
+    seconds: dict[int, dict[str, list[int]]] = {}
+    for sample in samples:
+        if sample.arm == CANDIDATE and sample.endpoint in deciding:
+            row = seconds.setdefault(int(sample.t_s), {}).setdefault(sample.endpoint, [0, 0])
+            row[0] += 1
+            row[1] += not sample.ok
+    return [seconds[second] for second in sorted(seconds)]

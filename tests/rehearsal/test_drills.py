@@ -115,7 +115,7 @@ def test_release_path_needs_only_its_own_lock(release_python: str, tmp_path: Pat
 @pytest.mark.parametrize(
     ("name", "ran", "serves"),
     [
-        ("good", [0, 0, 0, 0, 0], "candidate"),
+        pytest.param("good", [0, 0, 0, 0, 0], "candidate", marks=pytest.mark.slow),
         pytest.param("errors", [0, 0, 0, 0, 10, 0, 0], "baseline", marks=pytest.mark.slow),
         ("late-live", [0, 10, 0, 0], "baseline"),
     ],

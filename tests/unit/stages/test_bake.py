@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.journal import Kind
 from scripts.release import Stage
 from scripts.report import Result
 from tests.unit.stages.clouds import NEW, NEWER, OLD, World, old_and_new
@@ -46,6 +47,18 @@ def test_sick_candidate_is_rolled_back(tmp_path: Path) -> None:
     assert world.run(Stage.ROLLBACK) == 0
     assert world.result is Result.ROLLED_BACK
     assert world.cloud.commits_later() == {OLD}
+
+
+@pytest.mark.parametrize(("seconds", "within_s"), [(0, 4), (1, 4), (3, 2), (5, 1)])
+def test_errors_under_verify_count(tmp_path: Path, seconds: int, within_s: float) -> None:
+    """What failed while the candidate was being verified is evidence, so the bake needs less."""
+    world = baking(tmp_path)
+    sick = {check.name: [5, 5] for check in world.ports().witness.deciding}
+    world.ports().journal.append(Kind.PROOF, "render", commit=NEW, seconds=[sick] * seconds)
+    world.cloud.sick.add(NEW)
+    began_s = world.clock.now_s
+    assert world.run(Stage.BAKE) == 10
+    assert within_s - 1 <= world.clock.now_s - began_s <= within_s + 1
 
 
 def test_rollback_by_a_person_stands(tmp_path: Path) -> None:
