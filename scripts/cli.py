@@ -143,8 +143,9 @@ def _guarded(arguments: argparse.Namespace, environment: Environment) -> int:
 
 
 def _configure(arguments: argparse.Namespace, environment: Environment) -> tuple[Config, dict[str, Secret]]:
-    from scripts.config import load, read_secrets
+    from scripts.config import load
     from scripts.platforms import render
+    from scripts.redaction import read_secrets
 
     config = load(arguments.config)
     if environment.get("SLIPWAY_TARGETS", "").strip():

@@ -1,4 +1,4 @@
-"""slipway.toml as validated values, and the secrets it needs from the environment.
+"""slipway.toml as validated values.
 
 What is wrong is said with file, key, value and what is allowed. Secrets are never in the file.
 """
@@ -302,22 +302,3 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
 def _lowered(message: str) -> str:
     message = message.removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
-
-
-def read_secrets(
-    environment: Mapping[str, str], required: Mapping[str, str], optional: Mapping[str, str]
-) -> dict[str, Secret]:
-    """Take secrets from the environment; the mappings give for each name what it is and where it comes from.
-
-    Raises:
-        ConfigError: a required one is missing or blank, each named in one message.
-    """
-    missing = [f"{name} is not set: {what}" for name, what in required.items() if not environment.get(name, "").strip()]
-    if missing:
-        raise ConfigError(
-            "\n".join(missing),
-            means="Nothing was started.",
-            next_step="set it as a secret of the GitHub environment, or export it in this shell",
-        )
-    names = [*required, *optional]
-    return {name: Secret(environment[name].strip()) for name in names if environment.get(name, "").strip()}

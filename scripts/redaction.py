@@ -1,4 +1,4 @@
-"""Secrets: a type that prints as redacted, and the filter that every output passes.
+"""Secrets: taken from the environment, in a type that prints as redacted, and the filter that every output passes.
 
 The deploy hook's key is part of a URL, so the key is a secret of its own beside the URL that holds it.
 """
@@ -8,8 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, quote
 
+from scripts.errors import ConfigError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
 SHOWN = "[redacted]"
 SHORTEST = 4  # characters; replacing shorter values would shred ordinary text
@@ -38,6 +40,25 @@ class Secret:
 
     def __reduce__(self) -> str:
         raise TypeError("a secret is never pickled or copied into a file")
+
+
+def read_secrets(
+    environment: Mapping[str, str], required: Mapping[str, str], optional: Mapping[str, str]
+) -> dict[str, Secret]:
+    """Take secrets from the environment; the mappings give for each name what it is and where it comes from.
+
+    Raises:
+        ConfigError: a required one is missing or blank, each named in one message.
+    """
+    missing = [f"{name} is not set: {what}" for name, what in required.items() if not environment.get(name, "").strip()]
+    if missing:
+        raise ConfigError(
+            "\n".join(missing),
+            means="Nothing was started.",
+            next_step="set it as a secret of the GitHub environment, or export it in this shell",
+        )
+    names = [*required, *optional]
+    return {name: Secret(environment[name].strip()) for name in names if environment.get(name, "").strip()}
 
 
 class Redactor:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.config import load, parse, read_secrets
+from scripts.config import load, parse
 from scripts.errors import ConfigError
-from scripts.redaction import Secret
+from scripts.redaction import Secret, read_secrets
 from scripts.verdict import Check
 from tests.unit.fakes import UNHURRIED
 
