@@ -227,7 +227,7 @@ def _stage(arguments: argparse.Namespace, environment: Environment, ports: Ports
         "promote": promote.promote,
         "bake": bake.bake,
         "rollback": rollback.roll_back,
-        "recover": recover.recover,
+        "recover": lambda given: recover.recover(given, _lost_release(arguments, environment, given)),
     }
     if arguments.verb == "plan":
         release = _release(arguments, environment, ports)
@@ -236,10 +236,17 @@ def _stage(arguments: argparse.Namespace, environment: Environment, ports: Ports
     return run_stage(ports, Stage(arguments.verb), stages[arguments.verb])
 
 
+def _lost_release(arguments: argparse.Namespace, environment: Environment, ports: Ports) -> Release | None:
+    """Give what a lost run was to ship; a second attempt's cannot be told from the first one's, so then nothing."""
+    known = environment.get("SLIPWAY_RUN_STARTED", "").strip() and environment.get("GITHUB_SHA")
+    first = environment.get("GITHUB_RUN_ATTEMPT", "1") == "1"
+    return _release(arguments, environment, ports) if known and first else None
+
+
 def _release(arguments: argparse.Namespace, environment: Environment, ports: Ports) -> Release:
     from scripts.release import Release
 
-    commit = ports.checkout.resolve(arguments.commit or environment.get("GITHUB_SHA") or "HEAD")
+    commit = ports.checkout.resolve(getattr(arguments, "commit", None) or environment.get("GITHUB_SHA") or "HEAD")
     run = environment.get("GITHUB_RUN_ID")
     run_id = f"{run}-{environment.get('GITHUB_RUN_ATTEMPT', '1')}" if run else f"local-{os.getpid()}"
     started_at = _time(environment.get("SLIPWAY_RUN_STARTED", "")) or datetime.now(UTC)

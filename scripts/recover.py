@@ -1,28 +1,38 @@
 """After a release that failed, was cancelled or lost its machine: put production on a proven release, or say so.
 
-It continues from the journal, whatever moment the run was lost at, and may be run again.
+It continues from the journal, whatever moment the run was lost at, and may be run again. Where the journal is lost too,
+what the run deployed and what served before are read from the platforms.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
-from scripts.release import Stage
+from scripts.follow import fetch_patiently
+from scripts.journal import Kind
+from scripts.plan import rolled_back
+from scripts.platforms import History
+from scripts.release import Baseline, Deployment, Release, Stage, short
 from scripts.rollback import roll_back
-from scripts.stage import Ports, Target, planned
+from scripts.stage import Ports, Target, ids, planned
 from scripts.state import RunState
-from scripts.verdict import Verdict, passed, unproven_rollback, worst
+from scripts.verdict import Outcome, Verdict, passed, unproven_rollback, worst
 from scripts.verify import claim_of, journal_proof, judge_proof, prove
 
+UNKNOWN = unproven_rollback(
+    "there is no journal of the release, so what served before is not known",
+    "look at every target; if the candidate serves and is bad, roll back in the platform's dashboard",
+)
 
-def recover(ports: Ports) -> Verdict:
-    """Prove what serves; roll back first where the journal does not show that the release ended well."""
+
+def recover(ports: Ports, release: Release | None = None) -> Verdict:
+    """Prove what serves; roll back first where the journal does not show that the release ended well.
+
+    `release` is what the lost run was to ship, and since when; without it a lost journal cannot be rebuilt.
+    """
     state = ports.state()
     if state.release is None:
-        return unproven_rollback(
-            "there is no journal of the release, so what served before is not known",
-            "look at every target; if the candidate serves and is bad, roll back in the platform's dashboard",
-        )
+        return UNKNOWN if release is None else worst(_recover_blind(ports, target, release) for target in ports.targets)
     if state.superseded:
         return passed("someone else moved production during the release; their move stands")
     if state.passed(Stage.BAKE):
@@ -40,3 +50,42 @@ def _prove_candidate(ports: Ports, target: Target, state: RunState) -> Verdict:
         return unproven_rollback(judge_proof(target.name, proof, ports.config.verify.deadline_s).reason)
     journal_proof(ports, target, proof)
     return judge_proof(target.name, proof, ports.config.verify.deadline_s)
+
+
+def _recover_blind(ports: Ports, target: Target, release: Release) -> Verdict:
+    """Rebuild the plan from the platform's list and go on from there; without a key there is none."""
+    history = fetch_patiently(ports, target, ports.deadline(ports.config.rollback.deadline_s))
+    if history is None:
+        return UNKNOWN
+    ours = frozenset(row.id for row in history.deployments if is_of(release, row) and row.id)
+    if not ours:
+        return passed(f"{target.name}: no deploy of {short(release.commit)} since the run began, so nothing was moved")
+    ports.console.warn(f"{target.name}: the journal is lost; the baseline is what the platform says served before")
+    baseline = rebuild_baseline(target.name, history, ours, release, history.instances or target.instances)
+    ports.journal.append(Kind.RELEASE, **asdict(release))
+    ports.journal.append(Kind.BASELINE, **asdict(baseline))
+    told = {"outcome": Outcome.PASS, "reason": "rebuilt from the platform", "exit_code": 0}
+    ports.journal.append(Kind.STAGE_ENDED, "", stage=Stage.PLAN, **told)
+    return roll_back(ports, lost=True)
+
+
+def is_of(release: Release, row: Deployment) -> bool:
+    """Whether a deployment is the release's: its commit, asked for since the run began."""
+    return row.commit == release.commit and (row.created_at is None or row.created_at >= release.started_at)
+
+
+def rebuild_baseline(name: str, history: History, ours: frozenset[str], release: Release, instances: int) -> Baseline:
+    """Give what served before the release: the newest other commit that served and was never rolled back."""
+    bad = {release.commit, *rolled_back(history)}
+    served = (row for row in history.deployments if row.state.has_served and row.commit and row.commit not in bad)
+    old = next(served, None)
+    return Baseline(
+        target=name,
+        commit=old.commit if old else None,
+        deployment_id=old.id if old else None,
+        proven=old is not None,
+        instances=instances,
+        healthy=False,
+        first=old is None,
+        known=tuple(sorted(ids(history) - ours)),
+    )

@@ -1,11 +1,14 @@
 """`recover`: from whatever journal is left, production ends on a proven release, or the exit says that it does not."""
 
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from scripts.journal import NAME
 from scripts.preview import preview
+from scripts.recover import recover
 from scripts.release import Stage
 from scripts.report import Result
 from tests.unit.stages.clouds import NEW, NEWER, OLD, Killed, World, old_and_new
@@ -166,3 +169,39 @@ def test_preview_of_a_lost_run(tmp_path: Path) -> None:
     world = killed_in_deploy(tmp_path)
     assert "would cancel or roll back the candidate" in preview("recover", world.state, "roll_back")
     assert world.cloud.mutations == [("deploy", NEW)]
+
+
+def lost_with_its_journal(folder: Path, *, sick: bool, key: bool = True) -> World:
+    """Give a world whose run was lost after the candidate went live, together with everything that it wrote."""
+    world = old_and_new(folder)
+    world.cloud.has_key = key
+    world.cloud.sick = {NEW} if sick else set()
+    assert world.run_forward(until=Stage.DEPLOY) == 0
+    (world.folder / NAME).unlink()
+    return world
+
+
+@pytest.mark.parametrize("sick", [True, False])
+def test_lost_journal_is_rebuilt_from_the_platform(tmp_path: Path, sick: bool) -> None:
+    """Without a journal, `recover` finds by the platform what was shipped and what served before."""
+    world = lost_with_its_journal(tmp_path, sick=sick)
+    assert recover(world.ports(), world.release).exit_code == 0
+    assert world.cloud.commits_later() == {OLD}
+    assert recover(world.ports(), world.release).exit_code == 0
+    assert world.cloud.asked("roll_back") == [OLD]
+
+
+def test_lost_journal_without_a_key_needs_a_person(tmp_path: Path) -> None:
+    """With neither a journal nor an API key nobody can say what served before: 13, and nothing is changed."""
+    world = lost_with_its_journal(tmp_path, sick=True, key=False)
+    before = list(world.cloud.mutations)
+    assert recover(world.ports(), world.release).exit_code == 13
+    assert world.cloud.mutations == before
+
+
+def test_lost_journal_of_a_run_that_deployed_nothing(tmp_path: Path) -> None:
+    """Without a journal, a deploy of the same commit from before the run is not this run's to undo."""
+    world = lost_with_its_journal(tmp_path, sick=True)
+    later = replace(world.release, started_at=world.clock.now() + timedelta(seconds=1))
+    assert recover(world.ports(), later).exit_code == 0
+    assert world.cloud.commits() == {NEW}
