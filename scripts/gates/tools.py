@@ -18,6 +18,7 @@ BIN = Path(sys.executable).parent
 WORKFLOWS = Path(".github") / "workflows"
 LOCKS = ("requirements", "scripts/requirements", "requirements-dev")
 FAILED = 10
+COVERAGE_FLOOR = 80  # per cent of lines and branches
 
 # What pip-compile may see of the machine: enough to reach the index, nothing that it would write into a lock.
 PASSED_ON = ("PATH", "PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
@@ -56,10 +57,15 @@ def run_tool(arguments: argparse.Namespace, environment: Mapping[str, str]) -> i
 
 def _test(arguments: argparse.Namespace) -> int:
     """Run pytest with coverage over this process and every one that it starts; its closing line stays the last one."""
-    kind = [] if arguments.all else ["-m", "not slow"]
-    command = [sys.executable, "-m", "pytest", "--cov", "--cov-report=term", *kind, *arguments.pytest]
-    code = subprocess.run(command, cwd=ROOT, check=False).returncode
+    code = subprocess.run(pytest_command(arguments.pytest, everything=arguments.all), cwd=ROOT, check=False).returncode
     return FAILED if code == 1 else code
+
+
+def pytest_command(words: Sequence[str], *, everything: bool) -> list[str]:
+    """Give the pytest command; the floor of the coverage holds for whole runs, since a part cannot reach it."""
+    kind = [] if everything else ["-m", "not slow"]
+    floor = [] if words else [f"--cov-fail-under={COVERAGE_FLOOR}"]
+    return [sys.executable, "-m", "pytest", "--cov", "--cov-report=term", *floor, *kind, *words]
 
 
 def _lint(console: Console, environment: Mapping[str, str]) -> int:

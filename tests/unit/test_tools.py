@@ -1,6 +1,7 @@
 """The verbs that call other tools."""
 
 import argparse
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from scripts.errors import PlatformError, UsageError
-from scripts.gates.tools import LINTERS, LOCKS, clean_environment, compile_command, run_tool
+from scripts.gates.tools import (
+    COVERAGE_FLOOR,
+    LINTERS,
+    LOCKS,
+    clean_environment,
+    compile_command,
+    pytest_command,
+    run_tool,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -87,6 +96,23 @@ def test_a_finding_is_red(tmp_path: Path) -> None:
     )
     assert ran.returncode == 10
     assert "fail   ruff check" in ran.stderr
+
+
+@pytest.mark.parametrize(("floor", "code"), [(100, 0), (101, 1)])
+def test_coverage_under_the_floor_is_red(tmp_path: Path, floor: int, code: int) -> None:
+    """A whole run fails when the coverage is under its floor, and only then."""
+    (tmp_path / "covered.py").write_text("one = 1\n")
+    (tmp_path / "test_covered.py").write_text("import covered\n\n\ndef test_one():\n    assert covered.one == 1\n")
+    command = [word.replace(str(COVERAGE_FLOOR), str(floor)) for word in pytest_command([], everything=True)]
+    command[command.index("--cov")] = "--cov=covered"
+    settings = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    ran = subprocess.run([*command, "-q"], cwd=tmp_path, env=settings, capture_output=True, text=True, check=False)
+    assert ran.returncode == code, ran.stdout
+
+
+def test_a_part_has_no_floor() -> None:
+    """A run of named tests only is not held against the floor for all of them."""
+    assert not [word for word in pytest_command(["tests/unit"], everything=False) if "fail-under" in word]
 
 
 def test_a_failing_test_is_red(tmp_path: Path) -> None:
