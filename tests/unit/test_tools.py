@@ -98,10 +98,10 @@ def test_a_finding_is_red(tmp_path: Path) -> None:
     assert "fail   ruff check" in ran.stderr
 
 
-@pytest.mark.parametrize(("floor", "code"), [(100, 0), (101, 1)])
+@pytest.mark.parametrize(("floor", "code"), [(60, 0), (90, 1)])
 def test_coverage_under_the_floor_is_red(tmp_path: Path, floor: int, code: int) -> None:
     """A whole run fails when the coverage is under its floor, and only then."""
-    (tmp_path / "covered.py").write_text("one = 1\n")
+    (tmp_path / "covered.py").write_text("one = 1\nif not one:\n    two = 2\n")
     (tmp_path / "test_covered.py").write_text("import covered\n\n\ndef test_one():\n    assert covered.one == 1\n")
     command = [word.replace(str(COVERAGE_FLOOR), str(floor)) for word in pytest_command([], everything=True)]
     command[command.index("--cov")] = "--cov=covered"

@@ -76,12 +76,30 @@ app = answer
 
 TEST = '''"""The service."""
 
-from app.main import choose_status
+import asyncio
+from typing import Any
+
+from app.main import answer, choose_status
 
 
 def test_answers_well() -> None:
     """Every other service would need more than this."""
     assert choose_status("/health/ready", 4) == 200
+
+
+def test_answers_requests_only() -> None:
+    """What is not a request gets no answer."""
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    asyncio.run(answer({"type": "lifespan"}, receive, send))
+    asyncio.run(answer({"type": "http", "path": "/health/ready"}, receive, send))
+    assert [message.get("status") for message in sent] == [200, None]
 '''
 
 PACKAGE = '"""The service."""\n'
