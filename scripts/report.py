@@ -105,6 +105,15 @@ TITLES: Mapping[Result, str] = {
 }
 
 
+NEXT: Mapping[Result, str] = {
+    Result.ROLLED_OUT: "",
+    Result.ROLLED_BACK: "ship a fix, or `git revert` the commit and push; the same commit is refused from now on",
+    Result.NEVER_STARTED: "mend what blocked it and push",
+    Result.SUPERSEDED: "look at who moved production, then release again from main",
+    Result.STILL_BROKEN: "look at the service now, then run `python3 -m scripts recover`",
+}
+
+
 def render_markdown(events: Iterable[Event]) -> str:
     """Give the step summary: result, from and to, stages, timeline, the next command."""
     rows = list(events)
@@ -148,7 +157,8 @@ def _timeline(events: list[Event]) -> list[str]:
 
 def _next_command(state: RunState) -> list[str]:
     steps = [row.verdict.next_step for row in state.stages.values() if row.verdict and row.verdict.next_step]
-    return [f"**Next:** {_cell(steps[-1])}"] if steps else []
+    step = _cell(steps[-1]) if steps else NEXT[judge_result(state)]
+    return [f"**Next:** {step}"] if step else []
 
 
 def _cell(text: str) -> str:
