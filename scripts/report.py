@@ -156,8 +156,9 @@ def _timeline(events: list[Event]) -> list[str]:
 
 
 def _next_command(state: RunState) -> list[str]:
-    steps = [row.verdict.next_step for row in state.stages.values() if row.verdict and row.verdict.next_step]
-    step = _cell(steps[-1]) if steps else NEXT[judge_result(state)]
+    told = [_cell(row.verdict.next_step) for row in state.stages.values() if row.verdict]
+    steps = [step for step in told if step]
+    step = steps[-1] if steps else NEXT[judge_result(state)]
     return [f"**Next:** {step}"] if step else []
 
 

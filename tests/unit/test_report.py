@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scripts.journal import Event, Kind
@@ -332,6 +332,7 @@ def bars(line: str) -> int:
 
 @UNHURRIED
 @given(st.text(max_size=60), st.text(max_size=60))
+@example(" ", " ")
 def test_no_text_of_the_journal_breaks_the_tables(reason: str, step: str) -> None:
     """Whatever a reason or a next step says, each row has its four cells, and no line is added or opens HTML."""
     plain = render_markdown([RELEASE, *stage(Stage.BAKE, Outcome.FAIL, 0, reason="why", next_step="do")])
