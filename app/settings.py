@@ -13,6 +13,8 @@ from pathlib import Path
 COMMIT_VARIABLES = ("RENDER_GIT_COMMIT", "VERCEL_GIT_COMMIT_SHA", "SLIPWAY_COMMIT")
 
 # Vercel sets no commit for a project without a connected repository, so its build leaves the commit beside the code.
+# It goes before the variables: what was built before it was uploaded may be deployed from a checkout of another commit.
+# The file is never in git, so where it exists it was made by the build of exactly this code.
 BAKED_COMMIT = Path(__file__).with_name("baked_commit.txt")
 
 FULL_SHA = re.compile(r"[0-9a-f]{40}")
@@ -39,10 +41,9 @@ class Settings:
 
 
 def _first_commit(environment: Mapping[str, str], baked_commit: Path) -> str:
-    for name in COMMIT_VARIABLES:
-        if value := environment.get(name, "").strip():
-            return value
-    return baked_commit.read_text(errors="replace").strip() if baked_commit.is_file() else ""
+    if baked_commit.is_file() and (value := baked_commit.read_text(errors="replace").strip()):
+        return value
+    return next((value for name in COMMIT_VARIABLES if (value := environment.get(name, "").strip())), "")
 
 
 def _full_sha(value: str) -> str | None:

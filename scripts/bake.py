@@ -7,33 +7,35 @@ from dataclasses import dataclass
 
 from scripts.identity import LEAST_ANSWERS, Identity
 from scripts.judge import ErrorJudge, Judgement, tolerated_rate
-from scripts.probe import CANDIDATE, Observation
+from scripts.probe import CANDIDATE, Observation, watch_side_by_side
 from scripts.release import Sha, short
 from scripts.samples import append_samples
-from scripts.stage import HEARTBEAT_S, Ports, Target, planned
+from scripts.stage import HEARTBEAT_S, Ports, Target, Verdicts, planned
 from scripts.state import TargetState
-from scripts.verdict import Outcome, Sample, Verdict, failed, superseded_by, worst
+from scripts.verdict import Outcome, Sample, Verdict, failed, superseded_by
 from scripts.verify import claim_of
 
 
-def bake(ports: Ports) -> Verdict:
-    """Watch every target, side by side; the first that is proven bad ends it."""
+def bake(ports: Ports) -> Verdicts:
+    """Watch every target, side by side; in a release that is one unit the first that is proven bad ends it."""
     state = ports.state()
     release = planned(state)
-    watches = [Watch.begin(ports, target, release.commit, state.targets[target.name]) for target in ports.targets]
-    blocks = [_blocks(ports, watch.target) for watch in watches]
-    verdicts: list[Verdict] = []
-    for rows in zip(*blocks, strict=True):
-        verdicts = [watch.take(ports, block) for watch, block in zip(watches, rows, strict=True)]
-        if any(verdict.outcome is Outcome.FAIL for verdict in verdicts) or all(watch.ended for watch in watches):
+    watches = [Watch.begin(ports, target, release.commit, state.targets[target.name]) for target in ports.going()]
+    verdicts: dict[str, Verdict] = {}
+    for blocks in _blocks(ports, watches):
+        for watch, block in zip(watches, blocks, strict=True):
+            if not watch.bad:
+                verdicts[watch.target.name] = watch.take(ports, block)
+        if all(watch.ended for watch in watches) or (release.together and any(watch.bad for watch in watches)):
             break
-    return worst(verdicts)
+    return verdicts
 
 
-def _blocks(ports: Ports, target: Target) -> Iterator[list[Observation]]:
+def _blocks(ports: Ports, watches: list[Watch]) -> Iterator[list[list[Observation]]]:
     start_s = ports.clock.monotonic()
     longest = ports.deadline(ports.config.bake.most_s + 5)  # the last block decides before this
-    return ports.witness.watch(target.url, CANDIDATE, start_s, longest)
+    watched = [(watch.target.witness, watch.target.url) for watch in watches]
+    return watch_side_by_side(watched, CANDIDATE, start_s, longest)
 
 
 def _samples(second: Mapping[str, tuple[int, int]]) -> Iterator[Sample]:
@@ -56,6 +58,7 @@ class Watch:
     beat_s: float
     carried: list[Sample]  # of the second that verify began and did not end: it counts with the first one here
     ended: bool = False
+    bad: bool = False
 
     @classmethod
     def begin(cls, ports: Ports, target: Target, commit: Sha, state: TargetState) -> Watch:
@@ -64,7 +67,7 @@ class Watch:
         rate = tolerated_rate(baseline, ports.config.objectives.error_rate)
         claim = claim_of(commit, target, baseline)
         now = ports.clock.monotonic()
-        names = [check.name for check in ports.witness.deciding]
+        names = [check.name for check in target.witness.deciding]
         judge = ErrorJudge(rate, names)
         for second in state.verified[:-1]:
             judge.observe(_samples(second))
@@ -83,7 +86,9 @@ class Watch:
         if now - self.beat_s >= HEARTBEAT_S:
             self.beat_s = now
             ports.console.state(self.target.name, f"{bets.reason}; log E = {bets.log_e:.1f}")
-        return self._combine(bets, timed_out=now - self.start_s >= ports.config.bake.most_s)
+        verdict = self._combine(bets, timed_out=now - self.start_s >= ports.config.bake.most_s)
+        self.bad = verdict.outcome is Outcome.FAIL
+        return verdict
 
     def _combine(self, bets: Judgement, *, timed_out: bool) -> Verdict:
         name = self.target.name

@@ -11,17 +11,14 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Never
 
 if TYPE_CHECKING:
-    from scripts.client import Client
     from scripts.config import Config
     from scripts.console import Console
     from scripts.redaction import Secret
-    from scripts.release import Release
-    from scripts.stage import Ports
+    from scripts.stage import Ports, Verdicts
     from scripts.verdict import Verdict
 
 Environment = Mapping[str, str]
@@ -38,6 +35,7 @@ STAGE_VERBS = {
     "report": "say what became of the release",
 }
 TOOL_VERBS = {
+    "build": "build what Vercel gets from the commit, without any secret, and prove what is in it",
     "rehearse": "ship good and bad commits to an emulated cloud on this machine",
     "test": "run the tests",
     "lint": "run every linter and the type checker",
@@ -76,6 +74,8 @@ def _add_stage(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument("--config", type=Path, default=Path("slipway.toml"), help="the configuration (%(default)s)")
     parser.add_argument("--state", type=Path, default=Path(".slipway"), help="the journal's folder (%(default)s)")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    if name in {"plan", "deploy"}:
+        parser.add_argument("--build", type=Path, default=Path("build"), help="the folder of `build` (%(default)s)")
     if name == "plan":
         parser.add_argument("--commit", help="what to release (GITHUB_SHA, else HEAD)")
         parser.add_argument("--again", action="store_true", help="ship it although it was rolled back or is older")
@@ -85,8 +85,14 @@ def _add_stage(parser: argparse.ArgumentParser, name: str) -> None:
 
 def _add_tools(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parsers = {name: verbs.add_parser(name, help=text, description=text) for name, text in TOOL_VERBS.items()}
+    build = parsers["build"]
+    build.add_argument("--config", type=Path, default=Path("slipway.toml"), help="the configuration (%(default)s)")
+    build.add_argument("--commit", help="what to build (GITHUB_SHA, else HEAD)")
+    build.add_argument("--output", type=Path, default=Path("build"), help="where the result goes (%(default)s)")
+    build.add_argument("--json", action="store_true", help="one JSON object on stdout")
     rehearse = parsers["rehearse"]
     rehearse.add_argument("--drill", default="good,errors", help="names, comma-separated, or all (%(default)s)")
+    rehearse.add_argument("--targets", help="render, or render,vercel (both where Node 20 is there)")
     rehearse.add_argument("--list", action="store_true", help="name the drills and stop")
     rehearse.add_argument("--json", action="store_true", help="one JSON object on stdout")
     rehearse.add_argument("--repeat", type=int, default=1, help="run each drill that many times (%(default)s)")
@@ -109,6 +115,10 @@ def _run_tool(arguments: argparse.Namespace, environment: Environment) -> int:
             from scripts.rehearsal.command import rehearse
 
             return rehearse(arguments, environment)
+        if arguments.verb == "build":
+            from scripts.build import run_build
+
+            return run_build(arguments, environment)
         from scripts.gates.tools import run_tool
 
         return run_tool(arguments, environment)
@@ -124,10 +134,11 @@ def _guarded(arguments: argparse.Namespace, environment: Environment) -> int:
     from scripts.console import Console
     from scripts.errors import SlipwayError
     from scripts.redaction import Redactor
+    from scripts.wiring import configure
 
     console = Console(actions=environment.get("GITHUB_ACTIONS") == "true")
     try:
-        config, secrets = _configure(arguments, environment)
+        config, secrets = configure(arguments, environment)
         console = Console(Redactor(secrets.values()), actions=environment.get("GITHUB_ACTIONS") == "true")
         console.mask(secrets)
         return _run_stage(arguments, environment, config, secrets, console)
@@ -142,20 +153,6 @@ def _guarded(arguments: argparse.Namespace, environment: Environment) -> int:
         return 1
 
 
-def _configure(arguments: argparse.Namespace, environment: Environment) -> tuple[Config, dict[str, Secret]]:
-    from scripts.config import load
-    from scripts.platforms import render
-    from scripts.redaction import read_secrets
-
-    config = load(arguments.config)
-    if environment.get("SLIPWAY_TARGETS", "").strip():
-        config = config.with_targets(environment["SLIPWAY_TARGETS"])
-    if arguments.verb == "report":
-        return config, {}
-    named = dict.fromkeys(config.secret_names(), "a check's header in slipway.toml names it")
-    return config, read_secrets(environment, {**render.REQUIRED, **named}, render.OPTIONAL)
-
-
 def _run_stage(
     arguments: argparse.Namespace,
     environment: Environment,
@@ -165,12 +162,13 @@ def _run_stage(
 ) -> int:
     from scripts.client import Client
     from scripts.clock import SystemClock
+    from scripts.wiring import Given, wire
 
     if arguments.verb == "report":
         return _report(arguments, environment, console)
     client = Client(SystemClock())
     try:
-        ports = _wire(arguments, config, secrets, console, client)
+        ports = wire(Given(arguments, environment, config, secrets, console, client))
         if getattr(arguments, "dry_run", False):
             from scripts.preview import preview
 
@@ -185,86 +183,29 @@ def _run_stage(
     return verdict.exit_code
 
 
-def _wire(
-    arguments: argparse.Namespace,
-    config: Config,
-    secrets: Mapping[str, Secret],
-    console: Console,
-    client: Client,
-) -> Ports:
-    from scripts.checkout import Checkout
-    from scripts.clock import SystemClock
-    from scripts.journal import Journal
-    from scripts.platforms.render import Render
-    from scripts.probe import Witness
-    from scripts.stage import Ports, Target
-
-    clock = SystemClock()
-    targets = []
-    if "render" in config.release.targets and config.render is not None:
-        platform = Render(client, secrets, config.render.api_url)
-        targets.append(Target("render", platform, config.render.url, config.render.instances))
-    return Ports(
-        config=config,
-        targets=tuple(targets),
-        journal=Journal(arguments.state, clock, console.redact),
-        clock=clock,
-        console=console,
-        witness=Witness(client, clock, config.checks_with(secrets), config.probe.rate_per_s),
-        checkout=Checkout(Path.cwd()),
-        folder=arguments.state,
-    )
-
-
 def _stage(arguments: argparse.Namespace, environment: Environment, ports: Ports) -> Verdict:
     from scripts import bake, deploy, plan, promote, recover, rollback, verify
-    from scripts.release import Stage
+    from scripts.release import STAGES, Stage
     from scripts.stage import run_stage
+    from scripts.wiring import lost_release, planned_release
 
-    stages: Mapping[str, Callable[[Ports], Verdict]] = {
+    stages: Mapping[str, Callable[[Ports], Verdicts]] = {
         "deploy": deploy.deploy,
         "verify": verify.verify,
         "promote": promote.promote,
         "bake": bake.bake,
         "rollback": rollback.roll_back,
-        "recover": lambda given: recover.recover(given, _lost_release(arguments, environment, given)),
+        "recover": lambda given: recover.recover(given, lost_release(arguments, environment, given)),
     }
     if arguments.verb == "plan":
-        release = _release(arguments, environment, ports)
+        release = planned_release(arguments, environment, ports)
         plan.prepare_folder(ports, release)
         return run_stage(ports, Stage.PLAN, lambda given: plan.plan(given, release, again=arguments.again))
-    return run_stage(ports, Stage(arguments.verb), stages[arguments.verb])
-
-
-def _lost_release(arguments: argparse.Namespace, environment: Environment, ports: Ports) -> Release | None:
-    """Give what a lost run was to ship; a second attempt's cannot be told from the first one's, so then nothing."""
-    known = environment.get("SLIPWAY_RUN_STARTED", "").strip() and environment.get("GITHUB_SHA")
-    first = environment.get("GITHUB_RUN_ATTEMPT", "1") == "1"
-    return _release(arguments, environment, ports) if known and first else None
-
-
-def _release(arguments: argparse.Namespace, environment: Environment, ports: Ports) -> Release:
-    from scripts.release import Release
-
-    commit = ports.checkout.resolve(getattr(arguments, "commit", None) or environment.get("GITHUB_SHA") or "HEAD")
-    run = environment.get("GITHUB_RUN_ID")
-    run_id = f"{run}-{environment.get('GITHUB_RUN_ATTEMPT', '1')}" if run else f"local-{os.getpid()}"
-    started_at = _time(environment.get("SLIPWAY_RUN_STARTED", "")) or datetime.now(UTC)
-    return Release(commit, run_id, started_at, tuple(target.name for target in ports.targets))
-
-
-def _time(text: str) -> datetime | None:
-    """Read the moment a run was asked for: GitHub gives seconds since 1970 in a push event, ISO 8601 elsewhere."""
-    from scripts.errors import UsageError
-
-    text = text.strip()
-    if not text:
-        return None
-    try:
-        moment = datetime.fromtimestamp(int(text), UTC) if text.isdigit() else datetime.fromisoformat(text)
-    except (ValueError, OverflowError, OSError) as error:
-        raise UsageError(f"SLIPWAY_RUN_STARTED is not a time: {text[:40]!r}", means="Nothing was started.") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    stage = Stage(arguments.verb)
+    verdict = run_stage(ports, stage, stages[arguments.verb])
+    if stage in STAGES and stage is not Stage.BAKE:  # after the last one the rollback step does it
+        rollback.send_back(ports, stage)
+    return verdict
 
 
 def _report(arguments: argparse.Namespace, environment: Environment, console: Console) -> int:

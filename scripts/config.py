@@ -19,7 +19,7 @@ from scripts.errors import ConfigError
 from scripts.redaction import SHOWN, Secret
 from scripts.verdict import Check
 
-Target = Literal["render"]
+Target = Literal["render", "vercel"]
 TARGETS: tuple[str, ...] = get_args(Target)
 SECRET_IN_HEADER = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 NEVER_IN_URL = re.compile(r"[\s\x00-\x1f\x7f?#@]")
@@ -49,6 +49,23 @@ def _has_possible_port(parts: SplitResult) -> bool:
         return False
 
 
+def _checked_id(value: str) -> str:
+    if PLACEHOLDER in value:
+        raise ValueError("still the placeholder: copy it from the project's settings")
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", value):
+        raise ValueError("an id of letters, digits, - and _ is needed")
+    return value
+
+
+def _checked_path(value: str) -> str:
+    parts = value.split("/")
+    if value.startswith(("/", "-", ":")) or not all(parts) or {".", ".."} & set(parts):
+        raise ValueError("a path inside the repository is needed, such as app")
+    if any(part.startswith(".env") for part in parts):
+        raise ValueError("a .env file would be uploaded with the function: secrets belong in the project's settings")
+    return value
+
+
 def _checked_headers(headers: dict[str, str]) -> dict[str, str]:
     for name, value in headers.items():
         if "${" in SECRET_IN_HEADER.sub(" ", value):
@@ -60,6 +77,9 @@ Url = Annotated[str, AfterValidator(_checked_url)]
 Seconds = Annotated[float, Field(gt=0, le=7200, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
 Path_ = Annotated[str, Field(pattern=r"^/[^\s#]*$")]
+Id = Annotated[str, AfterValidator(_checked_id)]
+Slug = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_-]*$"), AfterValidator(_checked_id)]
+IncludedPath = Annotated[str, AfterValidator(_checked_path)]
 
 
 class _Section(BaseModel):
@@ -67,9 +87,10 @@ class _Section(BaseModel):
 
 
 class ReleaseSection(_Section):
-    """What a release is and when it goes back."""
+    """What a release is and when it goes back; `together`: what fails on one target takes back all that moved."""
 
     targets: tuple[Target, ...] = Field(default=("render",), strict=False, min_length=1)
+    together: bool = True
     on_unproven: Literal["roll_back", "hold"] = "roll_back"
 
     @field_validator("targets")
@@ -86,6 +107,19 @@ class RenderSection(_Section):
     url: Url
     instances: int = Field(default=1, ge=1, le=100)
     api_url: Url = "https://api.render.com/v1"
+
+
+class VercelSection(_Section):
+    """The Vercel project: ids as in its settings, `team` as in its URL; the function is built from `include`."""
+
+    url: Url
+    team: Slug
+    org_id: Id
+    project_id: Id
+    include: tuple[IncludedPath, ...] = Field(
+        default=("app", "requirements.txt", "vercel.json", ".python-version"), strict=False, min_length=1
+    )
+    api_url: Url = "https://api.vercel.com"
 
 
 class BaselineSection(_Section):
@@ -157,6 +191,7 @@ class Config(_Section):
     version: Literal[1]
     release: ReleaseSection = ReleaseSection()
     render: RenderSection | None = None
+    vercel: VercelSection | None = None
     baseline: BaselineSection = BaselineSection()
     deploy: DeploySection = DeploySection()
     verify: VerifySection = VerifySection()
@@ -288,6 +323,7 @@ def _known_keys(where: list[str | int]) -> list[str]:
 SECTIONS: Mapping[str, type[BaseModel]] = {
     "release": ReleaseSection,
     "render": RenderSection,
+    "vercel": VercelSection,
     "baseline": BaselineSection,
     "deploy": DeploySection,
     "verify": VerifySection,

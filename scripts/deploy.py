@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import functools
+
 from scripts.clock import Deadline
 from scripts.errors import OutcomeUnknown, SlipwayError
 from scripts.follow import fetch_patiently, follow
 from scripts.journal import Kind
 from scripts.ownership import find_intruder
 from scripts.release import Deployment, DeployState, Sha, short
-from scripts.stage import READ_S, Ports, Target, ids, journal_deployment, planned
+from scripts.stage import READ_S, Ports, Target, Verdicts, attempt, ids, journal_deployment, planned
 from scripts.state import DEPLOY, TargetState
 from scripts.undo import settle
-from scripts.verdict import Verdict, failed, passed, superseded_by, worst
+from scripts.verdict import Verdict, failed, passed, superseded_by
 
 
-def deploy(ports: Ports) -> Verdict:
-    """Deploy to one target after the other; the first that does not pass ends it."""
+def deploy(ports: Ports) -> Verdicts:
+    """Deploy to one target after the other; in a release that is one unit the first that does not pass ends it."""
     release = planned(ports.state())
-    verdicts = []
-    for target in ports.targets:
-        verdicts.append(_deploy_target(ports, target, ports.state().targets[target.name], release.commit))
-        if not verdicts[-1].passed:
+    verdicts: dict[str, Verdict] = {}
+    for target in ports.going():
+        state = ports.state().targets[target.name]
+        verdict = attempt(ports, functools.partial(_deploy_target, ports, target, state, release.commit))
+        verdicts[target.name] = verdict
+        if release.together and not verdict.passed:
             break
-    return worst(verdicts)
+    return verdicts
 
 
 def _deploy_target(ports: Ports, target: Target, state: TargetState, commit: Sha) -> Verdict:
@@ -86,6 +90,8 @@ def judge_deployment(name: str, ended: Deployment) -> Verdict:
     """Say what the platform's end of a deploy means for the release."""
     if ended.state is DeployState.LIVE:
         return passed(f"{name}: deploy {ended.id} is live, says the platform")
+    if ended.state is DeployState.STAGED:
+        return passed(f"{name}: deploy {ended.id} is ready at a URL of its own; no user is on it")
     if ended.state is DeployState.RETIRED:
         return superseded_by(f"{name}: deploy {ended.id} was live and another one took its place")
     return failed(
@@ -97,7 +103,7 @@ def judge_deployment(name: str, ended: Deployment) -> Verdict:
 def _await_by_service(ports: Ports, target: Target, deployment: Deployment, deadline: Deadline) -> Verdict:
     """Without a key only the service can tell: wait for its first answer with the candidate's commit."""
     while not deadline.passed:
-        if ports.witness.ask_version(target.url).commit == deployment.commit:
+        if target.witness.ask_version(target.url).commit == deployment.commit:
             return passed(f"{target.name}: {short(deployment.commit)} has begun to answer")
         deadline.pause(ports.config.deploy.poll_s)
     return failed(

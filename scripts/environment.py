@@ -212,8 +212,7 @@ def run_step(command: list[str], guard: int, packages: int = 0) -> None:
 
 
 def listen(step: subprocess.Popen[str], packages: int) -> list[str]:
-    """
-    Return the lines of a step, when it has ended.
+    """Return the lines of a step, when it has ended.
 
     A function of its own, because CPython 3.13 leaves the jump from an `if` back to the head of its loop out of what
     `try` and `with` of the same function cover: a signal noticed there passed by both, and the step lived on.

@@ -10,6 +10,7 @@ import contextlib
 import enum
 import json
 import os
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -59,6 +60,7 @@ class Journal:
         self.path = folder / NAME
         self._clock = clock
         self._redact = redact
+        self._lock = threading.Lock()  # targets may be at work side by side
 
     def append(self, kind: Kind, target: str = "", **fields: object) -> None:
         """Write one event and see it on the disk.
@@ -69,8 +71,9 @@ class Journal:
         told = {name: redact_values(value, self._redact) for name, value in {"target": target, **fields}.items()}
         line = json.dumps({"at": self._clock.now().isoformat(), "event": kind, **told}, default=_plain) + "\n"
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            _write(self.path, _after_torn_line(self.path) + line.encode())
+            with self._lock:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                _write(self.path, _after_torn_line(self.path) + line.encode())
         except OSError as error:
             raise PlatformError(
                 f"the journal {self.path} could not be written: {error.strerror}",

@@ -26,7 +26,7 @@ def find_intruder(
     if stranger is not None:
         return superseded_by(f"{target.name} has deploy {stranger.id} of {short(stranger.commit)}, {stranger.state}")
     old = state.baseline.commit if state.baseline else None
-    seen = ports.witness.ask_version(target.url)
+    seen = target.witness.ask_version(target.url)
     if old is not None and seen.commit not in {candidate, old, None}:
         return superseded_by(f"{target.url} answers as {short(seen.commit)}")
     return None

@@ -5,31 +5,35 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
 
-from scripts.errors import PlatformError, UsageError
+from scripts.errors import ConfigError, PlatformError, UsageError
 from scripts.identity import LEAST_ANSWERS, Identity
 from scripts.journal import Kind, archive
 from scripts.platforms import History
 from scripts.probe import BASELINE, Observation
-from scripts.release import Baseline, Release, Sha, Stage, short
+from scripts.release import Baseline, Deployment, Release, Sha, Stage, short
 from scripts.samples import append_samples
-from scripts.stage import READ_S, Ports, Target, ids
+from scripts.stage import READ_S, Ports, Target, Verdicts, ids, side_by_side
 from scripts.state import RunState
 from scripts.verdict import Verdict, failed, passed, superseded_by, worst
 
 LOOKS_WITHOUT_VERSION = 5  # answers without a commit, in a row, after which a service is taken to have no /version
 
 
-def plan(ports: Ports, release: Release, *, again: bool) -> Verdict:
+def plan(ports: Ports, release: Release, *, again: bool) -> Verdicts:
     """Look at every target, write down the baselines, and say whether the release may go."""
     if ports.state().moved:
-        return passed(f"{short(release.commit)} was planned before and has begun; its baseline stands")
+        stands = passed(f"{short(release.commit)} was planned before and has begun; its baseline stands")
+        return {target.name: stands for target in ports.targets}
     ports.journal.append(Kind.RELEASE, **asdict(release))
-    verdicts = [_plan_target(ports, target, release, again=again) for target in ports.targets]
-    return worst(verdicts)
+    looks = {
+        target.name: functools.partial(_plan_target, ports, target, release, again=again) for target in ports.targets
+    }
+    return side_by_side(ports, looks)
 
 
 def refuse_other_release(state: RunState, release: Release) -> None:
@@ -53,6 +57,10 @@ def _plan_target(ports: Ports, target: Target, release: Release, *, again: bool)
     ports.console.state(target.name, describe(baseline))
     if history is None:
         ports.console.warn(f"{target.name}: without an API key, commits that were rolled back before are not known")
+    if history is not None and history.pinned:
+        ports.console.warn(f"{target.name}: an operator's rollback pins what serves; this release's promotion lifts it")
+    if target.platform.stages and ports.artifact_bytes:
+        ports.console.state(target.name, compare_sizes(ports.artifact_bytes, history))
     verdict = judge_state(target.name, history, baseline, answering)
     if not verdict.passed or again:
         return verdict
@@ -93,7 +101,7 @@ def _identify(ports: Ports, target: Target, instances: int, *, serves: bool) -> 
     identity: Identity | None = None
     nameless = 0
     while not deadline.passed and not (identity and identity.proven(instances)):
-        seen = ports.witness.ask_version(target.url, max(0.1, min(10.0, deadline.left_s)))
+        seen = target.witness.ask_version(target.url, max(0.1, min(10.0, deadline.left_s)))
         if seen.commit:
             nameless = 0
             identity = identity if identity and identity.expected == seen.commit else Identity(seen.commit)
@@ -109,7 +117,7 @@ def _identify(ports: Ports, target: Target, instances: int, *, serves: bool) -> 
 def _watch(ports: Ports, target: Target) -> Iterator[Observation]:
     window = ports.deadline(ports.config.baseline.duration_s)
     rows: list[Observation] = []
-    for block in ports.witness.watch(target.url, BASELINE, window.at_s, window):
+    for block in target.witness.watch(target.url, BASELINE, window.at_s, window):
         rows += block
     append_samples(ports.folder, target.name, [row.sample for row in rows])
     yield from sorted(rows, key=lambda row: row.sample.t_s)
@@ -131,6 +139,14 @@ def _failures_by_second(observations: list[Observation]) -> tuple[int, ...]:
     return tuple(seconds)
 
 
+def compare_sizes(now: int, history: History | None) -> str:
+    """Say how large the artifact is, beside that of the deployment that serves."""
+    live = history.current if history else None
+    before = live.size_bytes if live else 0
+    size = f"the artifact has {now / 1e6:.2f} MB"
+    return f"{size}, {(now - before) / before:+.1%} against what serves" if before else size
+
+
 def describe(baseline: Baseline) -> str:
     """Say what a baseline is, for a person."""
     if baseline.first:
@@ -145,18 +161,26 @@ def judge_state(name: str, history: History | None, baseline: Baseline, answerin
 
     Raises:
         PlatformError: the service is suspended.
+        ConfigError: it is set so that no release of ours can work.
     """
+    if history is not None and history.hindrance:
+        raise ConfigError(f"{name}: {history.hindrance}", means="Nothing was deployed.")
     if history is not None and history.suspended:
         raise PlatformError(
             f"{name}: the service is suspended", means="Nothing was deployed.", next_step="resume it in the dashboard"
         )
-    busy = next((row for row in history.deployments if not row.state.ended), None) if history else None
+    busy = _under_way(history) if history else None
     if busy is not None:
         return superseded_by(f"{name}: deploy {busy.id} of {short(busy.commit)} is {busy.state}")
     live = history.current if history else None
     if live is not None and live.commit is not None and answering not in {None, live.commit}:
         return superseded_by(f"{name} says {short(live.commit)} is live, but {short(answering)} answers")
     return passed(f"{name}: {describe(baseline)}")
+
+
+def _under_way(history: History) -> Deployment | None:
+    moving = history.find(history.moving_to)
+    return moving or next((row for row in history.deployments if not row.state.ended), None)
 
 
 def _judge_way(ports: Ports, release: Release, history: History | None, baseline: Baseline) -> Verdict:
@@ -181,7 +205,7 @@ def judge_way(
 def rolled_back(history: History | None) -> frozenset[Sha]:
     """Give the commits that a rollback took out of service: what served just before each deployment of that kind."""
     rows = history.deployments if history else ()
-    undone = set()
+    undone = set(history.undone) if history else set()
     for place, row in enumerate(rows):
         before = next((old for old in rows[place + 1 :] if old.state.has_served), None)
         if row.is_rollback and row.state.has_served and before and before.commit and before.commit != row.commit:
@@ -192,7 +216,8 @@ def rolled_back(history: History | None) -> frozenset[Sha]:
 def last_rollback(history: History | None) -> datetime | None:
     """Give when the newest rollback was asked for."""
     rows = history.deployments if history else ()
-    return next((row.created_at for row in rows if row.is_rollback and row.state.has_served), None)
+    asked = history.rolled_back_at if history else None
+    return asked or next((row.created_at for row in rows if row.is_rollback and row.state.has_served), None)
 
 
 def prepare_folder(ports: Ports, release: Release) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scripts.release import Sha, Stage, short
-from scripts.rollback import Move, plan_rollback
+from scripts.rollback import Move, plans_of
 from scripts.state import RunState, TargetState
 
 
@@ -12,9 +12,10 @@ def preview(verb: str, state: RunState, on_unproven: str) -> str:
     if state.release is None:
         return "nothing: no release was planned in this state folder"
     if verb in {"rollback", "recover"}:
-        plan = plan_rollback(state, on_unproven, lost=verb == "recover" and state.lost)
-        rows = [_going_back(name, plan.moves[name], target) for name, target in state.targets.items()]
-        return "\n".join([f"because {plan.reason}", *rows])
+        plans = plans_of(state, on_unproven, lost=verb == "recover" and state.lost)
+        reasons = dict.fromkeys(f"because {plan.reason}" for plan in plans.values())
+        rows = [_going_back(name, plans[name].moves[name], target) for name, target in state.targets.items()]
+        return "\n".join([*reasons, *rows])
     if not state.passed(Stage.PLAN):
         return "nothing: plan did not pass"
     what = "ask the platform to deploy" if verb == "deploy" else "give user traffic to"

@@ -33,13 +33,13 @@ class Observation:
     seen: Seen | None = None
 
 
-def _thread(work: Callable[[], None]) -> None:
-    """Run on a thread that never keeps the process alive: a hanging probe must not delay a rollback."""
+def start_thread(work: Callable[[], None]) -> None:
+    """Run on a thread that never keeps the process alive: what hangs must not delay a rollback, or the end."""
     threading.Thread(target=work, daemon=True).start()
 
 
 class Witness:
-    """What asks a service; `spawn` starts one probe without waiting for it."""
+    """What asks a service; `headers` go with every probe, `spawn` starts one without waiting for it."""
 
     def __init__(
         self,
@@ -47,13 +47,15 @@ class Witness:
         clock: Clock,
         checks: Sequence[Check],
         rate_per_s: float,
-        spawn: Callable[[Callable[[], None]], None] = _thread,
+        spawn: Callable[[Callable[[], None]], None] = start_thread,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self.checks = checks
         self.rate_per_s = rate_per_s
         self._client = client
         self._clock = clock
         self._spawn = spawn
+        self._headers = headers or {}
 
     @property
     def deciding(self) -> tuple[Check, ...]:
@@ -69,26 +71,13 @@ class Witness:
         return self.judge_answer(check, self._ask(url, check, check.timeout_s, fresh=False), CANDIDATE, 0.0)
 
     def watch(self, url: str, arm: str, started_s: float, until: Deadline) -> Iterator[list[Observation]]:
-        """Probe the deciding checks in turn at the rate; give what came back, about each second and at the end.
+        """Watch one service; see `watch_side_by_side`."""
+        for (block,) in watch_side_by_side([(self, url)], arm, started_s, until):
+            yield block
 
-        `started_s` is the monotonic time that counts as 0 in the samples.
-        """
-        answers: queue.SimpleQueue[Observation] = queue.SimpleQueue()
-        turns = itertools.cycle(self.deciding)
-        begin = self._clock.monotonic()
-        block_end = begin + BLOCK_S
-        for number in itertools.count():
-            due_s = begin + number / self.rate_per_s
-            self._clock.sleep(min(due_s, until.at_s) - self._clock.monotonic())
-            if self._clock.monotonic() >= block_end:
-                yield _drain(answers)
-                block_end += BLOCK_S
-            if due_s >= until.at_s or until.passed:
-                break
-            self._spawn(self._one(url, next(turns), arm, started_s, answers.put))
-        rest = _drain(answers)
-        if rest:
-            yield rest
+    def send(self, url: str, number: int, arm: str, started_s: float, put: Callable[[Observation], None]) -> None:
+        """Start the next of the deciding checks, in turn; what comes back is put."""
+        self._spawn(self._one(url, self.deciding[number % len(self.deciding)], arm, started_s, put))
 
     def _one(
         self, url: str, check: Check, arm: str, started_s: float, put: Callable[[Observation], None]
@@ -103,7 +92,7 @@ class Witness:
 
     def _ask(self, url: str, check: Check, timeout_s: float, *, fresh: bool) -> Answer:
         """Send a probe; the unique parameter and the header keep a cache from answering for the service."""
-        headers: Mapping[str, str] = {"cache-control": "no-cache", **check.headers}
+        headers: Mapping[str, str] = {"cache-control": "no-cache", **self._headers, **check.headers}
         mark = f"{'&' if '?' in check.path else '?'}slipway={secrets.token_hex(6)}" if check is VERSION else ""
         target = url + check.path + mark
         return self._client.probe(target, method=check.method, headers=headers, timeout_s=timeout_s, fresh=fresh)
@@ -128,6 +117,33 @@ class Witness:
         """Hold an answer against a check's expectation."""
         reason = seen.reason if seen else _deviation(check, answer)
         return Sample(t_s, check.name, arm, answer.ms, not reason, reason)
+
+
+def watch_side_by_side(
+    watched: Sequence[tuple[Witness, str]], arm: str, started_s: float, until: Deadline
+) -> Iterator[list[list[Observation]]]:
+    """Probe several services at the same moments, at the rate of the first.
+
+    Gives, about each second and at the end, what came back from each. `started_s` is the monotonic time that counts
+    as 0 in the samples.
+    """
+    clock, rate_per_s = until.clock, watched[0][0].rate_per_s
+    answers: list[queue.SimpleQueue[Observation]] = [queue.SimpleQueue() for _ in watched]
+    begin = clock.monotonic()
+    block_end = begin + BLOCK_S
+    for number in itertools.count():
+        due_s = begin + number / rate_per_s
+        clock.sleep(min(due_s, until.at_s) - clock.monotonic())
+        if clock.monotonic() >= block_end:
+            yield [_drain(rows) for rows in answers]
+            block_end += BLOCK_S
+        if due_s >= until.at_s or until.passed:
+            break
+        for (witness, url), rows in zip(watched, answers, strict=True):
+            witness.send(url, number, arm, started_s, rows.put)
+    rest = [_drain(rows) for rows in answers]
+    if any(rest):
+        yield rest
 
 
 def _deviation(check: Check, answer: Answer) -> str:

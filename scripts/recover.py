@@ -6,6 +6,7 @@ what the run deployed and what served before are read from the platforms.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import asdict, replace
 
 from scripts.follow import fetch_patiently
@@ -14,9 +15,9 @@ from scripts.plan import rolled_back
 from scripts.platforms import History
 from scripts.release import Baseline, Deployment, Release, Stage, short
 from scripts.rollback import roll_back
-from scripts.stage import Ports, Target, ids, planned
+from scripts.stage import Ports, Target, Verdicts, ids, planned, side_by_side
 from scripts.state import RunState
-from scripts.verdict import Outcome, Verdict, passed, unproven_rollback, worst
+from scripts.verdict import Outcome, Verdict, passed, unproven_rollback
 from scripts.verify import claim_of, journal_proof, judge_proof, prove
 
 UNKNOWN = unproven_rollback(
@@ -25,18 +26,17 @@ UNKNOWN = unproven_rollback(
 )
 
 
-def recover(ports: Ports, release: Release | None = None) -> Verdict:
+def recover(ports: Ports, release: Release | None = None) -> Verdicts:
     """Prove what serves; roll back first where the journal does not show that the release ended well.
 
     `release` is what the lost run was to ship, and since when; without it a lost journal cannot be rebuilt.
     """
     state = ports.state()
     if state.release is None:
-        return UNKNOWN if release is None else worst(_recover_blind(ports, target, release) for target in ports.targets)
-    if state.superseded:
-        return passed("someone else moved production during the release; their move stands")
+        return _recover_blind(ports, release) if release else dict.fromkeys(ports.names, UNKNOWN)
     if state.passed(Stage.BAKE):
-        return worst(_prove_candidate(ports, target, state) for target in ports.targets)
+        proofs = {target.name: functools.partial(_prove_candidate, ports, target, state) for target in ports.targets}
+        return side_by_side(ports, proofs)
     return roll_back(ports, lost=state.lost)
 
 
@@ -52,8 +52,20 @@ def _prove_candidate(ports: Ports, target: Target, state: RunState) -> Verdict:
     return judge_proof(target.name, proof, ports.config.verify.deadline_s)
 
 
-def _recover_blind(ports: Ports, target: Target, release: Release) -> Verdict:
-    """Rebuild the plan from the platform's list and go on from there; without a key there is none."""
+def _recover_blind(ports: Ports, release: Release) -> Verdicts:
+    """Rebuild the plan from the platforms' lists and go on from there; where there is no key there is none."""
+    looks = {target.name: functools.partial(_look_back, ports, target, release) for target in ports.targets}
+    verdicts = side_by_side(ports, looks)
+    if not ports.state().targets:
+        return verdicts
+    ports.journal.append(Kind.RELEASE, **asdict(release))
+    told = {"outcome": Outcome.PASS, "reason": "rebuilt from the platforms", "exit_code": 0}
+    ports.journal.append(Kind.STAGE_ENDED, "", stage=Stage.PLAN, **told)
+    return {**verdicts, **roll_back(ports, lost=True)}
+
+
+def _look_back(ports: Ports, target: Target, release: Release) -> Verdict:
+    """Write down what the platform says served before, where it knows a deployment of the release."""
     history = fetch_patiently(ports, target, ports.deadline(ports.config.rollback.deadline_s))
     if history is None:
         return UNKNOWN
@@ -62,11 +74,8 @@ def _recover_blind(ports: Ports, target: Target, release: Release) -> Verdict:
         return passed(f"{target.name}: no deploy of {short(release.commit)} since the run began, so nothing was moved")
     ports.console.warn(f"{target.name}: the journal is lost; the baseline is what the platform says served before")
     baseline = rebuild_baseline(target.name, history, ours, release, history.instances or target.instances)
-    ports.journal.append(Kind.RELEASE, **asdict(release))
     ports.journal.append(Kind.BASELINE, **asdict(baseline))
-    told = {"outcome": Outcome.PASS, "reason": "rebuilt from the platform", "exit_code": 0}
-    ports.journal.append(Kind.STAGE_ENDED, "", stage=Stage.PLAN, **told)
-    return roll_back(ports, lost=True)
+    return passed(f"{target.name}: rebuilt")
 
 
 def is_of(release: Release, row: Deployment) -> bool:

@@ -47,6 +47,7 @@ class DeployState(enum.StrEnum):
     QUEUED = "queued"
     BUILDING = "building"
     STARTING = "starting"
+    STAGED = "staged"  # ready at a URL of its own; no user has ever been on it
     LIVE = "live"
     RETIRED = "retired"  # was live, another one took its place
     FAILED = "failed"
@@ -55,7 +56,7 @@ class DeployState(enum.StrEnum):
     @property
     def ended(self) -> bool:
         """Whether the platform will do nothing more with it by itself."""
-        return self in {DeployState.LIVE, DeployState.RETIRED, DeployState.FAILED, DeployState.CANCELED}
+        return self not in {DeployState.QUEUED, DeployState.BUILDING, DeployState.STARTING}
 
     @property
     def has_served(self) -> bool:
@@ -65,7 +66,11 @@ class DeployState(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Deployment:
-    """One deployment on one platform; `id` is None when the platform took the request and named none."""
+    """One deployment on one platform; `id` is None when the platform took the request and named none.
+
+    `url` is its own address, where it can be asked before users are on it; empty where the platform has no such thing.
+    `size_bytes` is what was uploaded, 0 where nobody told.
+    """
 
     id: str | None
     commit: Sha | None
@@ -73,16 +78,22 @@ class Deployment:
     created_at: datetime | None = None
     detail: str = ""
     is_rollback: bool = False
+    url: str = ""
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True)
 class Release:
-    """A commit on its way to production, and the run that takes it there."""
+    """A commit on its way to production, and the run that takes it there.
+
+    `together`: it is one unit, so that what fails on one target takes every target back.
+    """
 
     commit: Sha
     run_id: str
     started_at: datetime
     targets: tuple[str, ...]
+    together: bool = True
 
 
 @dataclass(frozen=True)

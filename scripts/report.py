@@ -24,12 +24,27 @@ class Result(enum.StrEnum):
     STILL_BROKEN = "still_broken"
 
 
+WORST_FIRST = (
+    Result.STILL_BROKEN,
+    Result.SUPERSEDED,
+    Result.ROLLED_BACK,
+    Result.NEVER_STARTED,
+    Result.ROLLED_OUT,
+)
+
+
 def judge_result(state: RunState) -> Result:
-    """Give the one word; what is not known to have ended well is still broken."""
-    if state.superseded:
-        return Result.SUPERSEDED
+    """Give the one word: what is not known to have ended well is still broken, and the worst target tells."""
+    if state.release is None or state.release.together:
+        return _result_of_unit(state)
+    return min((_result_of_unit(state.only(name)) for name in state.targets), key=WORST_FIRST.index)
+
+
+def _result_of_unit(state: RunState) -> Result:
     if _last(state, not_proven=True):
         return Result.STILL_BROKEN
+    if state.superseded:
+        return Result.SUPERSEDED
     if state.passed(Stage.BAKE):
         return Result.ROLLED_OUT
     if not state.moved:
@@ -54,7 +69,8 @@ def _never_live(target: TargetState) -> bool:
     if not target.asked:
         return True
     deployment = target.deploy.deployment if target.deploy else None
-    return deployment is not None and deployment.state in {DeployState.FAILED, DeployState.CANCELED}
+    ended = {DeployState.FAILED, DeployState.CANCELED} | ({DeployState.STAGED} if target.promote is None else set())
+    return deployment is not None and deployment.state in ended
 
 
 def as_json(state: RunState) -> dict[str, object]:
@@ -79,9 +95,24 @@ def _target_json(target: TargetState, release: Release | None) -> dict[str, obje
         "from_deploy": baseline.deployment_id if baseline else None,
         "to": release.commit if release and target.asked else None,
         "to_deploy": deployment.id if deployment else None,
+        "state": state_of(target, release),
         "rolled_back": target.rollback is not None,
         "proven": target.proven,
     }
+
+
+def state_of(target: TargetState, release: Release | None) -> str:
+    """Say where a target stands: on the new release, back, untouched, or not known."""
+    if release is None:
+        return "not known"
+    old = target.baseline.commit if target.baseline else None
+    if target.proven == release.commit:
+        return "serves the new release"
+    if target.proven is not None and target.proven == old:
+        return "went back" if target.rollback else "kept the old release"
+    if _never_live(target):
+        return "kept the old release" if target.asked else "untouched"
+    return "not known"
 
 
 def _stage_json(stage: Stage, row: Ended) -> dict[str, object]:
@@ -120,19 +151,20 @@ def render_markdown(events: Iterable[Event]) -> str:
     state = replay(rows)
     if state.release is None:
         return "## Nothing was released\n\nThere is no journal: no stage got as far as a plan.\n"
-    olds = [target.baseline.commit for target in state.targets.values() if target.baseline]
-    old = short(olds[0]) if olds else "nothing"
+    olds = [short(target.baseline.commit) for target in state.targets.values() if target.baseline]
+    old = " and ".join(dict.fromkeys(olds)) or "nothing"
     lines = [f"## {TITLES[judge_result(state)].format(new=short(state.release.commit), old=old)}", ""]
     lines += _table_of_targets(state) + _table_of_stages(state) + _timeline(rows) + _next_command(state)
     return "\n".join(lines) + "\n"
 
 
 def _table_of_targets(state: RunState) -> list[str]:
-    lines = ["| target | from | to | proven to serve |", "|---|---|---|---|"]
+    lines = ["| target | from | to | state | proven to serve |", "|---|---|---|---|---|"]
     for name, target in state.targets.items():
         old = short(target.baseline.commit) if target.baseline and not target.baseline.first else "nothing"
         new = short(state.release.commit) if state.release and target.asked else "not asked"
-        lines.append(f"| {name} | `{old}` | `{new}` | `{short(target.proven)}` |")
+        told = state_of(target, state.release)
+        lines.append(f"| {name} | `{old}` | `{new}` | {told} | `{short(target.proven)}` |")
     return [*lines, ""]
 
 

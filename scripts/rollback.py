@@ -6,6 +6,7 @@ A rollback is done when the old commit answers and its checks hold. Anything les
 from __future__ import annotations
 
 import enum
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,8 +15,8 @@ from scripts.errors import SlipwayError
 from scripts.follow import fetch_patiently, follow
 from scripts.journal import Kind
 from scripts.ownership import find_intruder
-from scripts.release import Baseline, DeployState, Release, Stage, short
-from scripts.stage import Ports, Target, journal_deployment
+from scripts.release import STAGES, Baseline, Deployment, DeployState, Release, Stage, short
+from scripts.stage import Ports, Target, Verdicts, journal_deployment, run_stage, side_by_side
 from scripts.state import ROLL_BACK, RunState, TargetState
 from scripts.undo import NEVER_LIVE, ask_for_baseline, settle
 from scripts.verdict import Outcome, Verdict, failed, passed, superseded_by, unproven_rollback, worst
@@ -41,6 +42,11 @@ class RollbackPlan:
     reason: str
     held: Verdict | None = None
 
+    @property
+    def goes_back(self) -> bool:
+        """Whether anything is to be done."""
+        return self.held is None and any(move is not Move.NOTHING for move in self.moves.values())
+
 
 def plan_rollback(state: RunState, on_unproven: str, *, lost: bool = False) -> RollbackPlan:
     """Decide from the journal what goes back; a stage that was begun and never ended counts as failed.
@@ -50,7 +56,7 @@ def plan_rollback(state: RunState, on_unproven: str, *, lost: bool = False) -> R
     names = tuple(state.targets)
     if state.release is None or not (state.moved or lost):
         return _nothing(names, "no platform was asked for anything")
-    if state.superseded:
+    if set(names) <= state.superseded:
         return _nothing(names, "someone else moved production during this release; their move stands")
     if state.passed(Stage.BAKE):
         return _nothing(names, "the release passed")
@@ -59,7 +65,16 @@ def plan_rollback(state: RunState, on_unproven: str, *, lost: bool = False) -> R
         why = "the environment is at fault" if bad.environment else "on_unproven = hold"
         return RollbackPlan(dict.fromkeys(names, Move.NOTHING), f"held, because {why}: {bad.reason}", bad)
     commit = state.release.commit
-    return RollbackPlan({name: _move(row, commit, lost=lost) for name, row in state.targets.items()}, bad.reason)
+    theirs = dict.fromkeys(state.superseded, Move.NOTHING)
+    own = {name: _move(row, commit, lost=lost) for name, row in state.targets.items()}
+    return RollbackPlan(own | theirs, bad.reason)
+
+
+def plans_of(state: RunState, on_unproven: str, *, lost: bool = False) -> Mapping[str, RollbackPlan]:
+    """Give the plan for each target: the same one for all, unless each goes alone."""
+    if state.release is None or state.release.together:
+        return dict.fromkeys(state.targets, plan_rollback(state, on_unproven, lost=lost))
+    return {name: plan_rollback(state.only(name), on_unproven, lost=lost) for name in state.targets}
 
 
 def _move(target: TargetState, commit: str, *, lost: bool) -> Move:
@@ -86,22 +101,41 @@ def worst_stage(state: RunState) -> Verdict:
     return worst(verdicts)
 
 
-def roll_back(ports: Ports, *, lost: bool = False) -> Verdict:
-    """Do what the journal asks for on every target, and prove each."""
+def roll_back(ports: Ports, *, lost: bool = False, only: frozenset[str] | None = None) -> Verdicts:
+    """Do what the journal asks for on every target, or on some, side by side, and prove each."""
     state = ports.state()
-    plan = plan_rollback(state, ports.config.release.on_unproven, lost=lost)
+    plans = plans_of(state, ports.config.release.on_unproven, lost=lost)
+    if not plans:
+        return {target.name: passed("nothing to roll back: there is no plan") for target in ports.targets}
+    for reason in dict.fromkeys(plan.reason for plan in plans.values() if plan.goes_back):
+        again = state.passed(Stage.ROLLBACK) or state.passed(Stage.RECOVER)
+        ports.console.say("  rolled back before; proving it again" if again else f"  going back, because {reason}")
+    moves = {
+        target.name: functools.partial(_carry_out, ports, target, state, plans[target.name])
+        for target in ports.targets
+        if target.name in plans and (only is None or target.name in only)
+    }
+    return side_by_side(ports, moves)
+
+
+def send_back(ports: Ports, stage: Stage) -> None:
+    """Where each target goes alone: take back at once what failed in a stage after which others go on."""
+    state = ports.state()
+    row = state.stages.get(stage)
+    if row is None or row.verdict is None or not row.verdict.passed or stage not in STAGES:
+        return
+    bad = frozenset(name for name, verdict in row.targets.items() if not verdict.passed and state.targets[name].asked)
+    if bad:
+        run_stage(ports, Stage.ROLLBACK, functools.partial(roll_back, only=bad))
+
+
+def _carry_out(ports: Ports, target: Target, state: RunState, plan: RollbackPlan) -> Verdict:
     if plan.held is not None:
-        return Verdict(
-            plan.held.outcome, plan.reason, "look at the release, then decide: roll back by hand, or ship a fix"
-        )
-    if state.release is None or all(move is Move.NOTHING for move in plan.moves.values()):
+        step = "look at the release, then decide: roll back by hand, or ship a fix"
+        return Verdict(plan.held.outcome, plan.reason, step)
+    if not plan.goes_back:
         return passed(f"nothing to roll back: {plan.reason}")
-    again = state.passed(Stage.ROLLBACK) or state.passed(Stage.RECOVER)
-    ports.console.say("  rolled back before; proving it again" if again else f"  going back, because {plan.reason}")
-    verdicts = [
-        _move_target(ports, target, state, plan.moves.get(target.name, Move.NOTHING)) for target in ports.targets
-    ]
-    return worst(verdicts)
+    return _move_target(ports, target, state, plan.moves.get(target.name, Move.NOTHING))
 
 
 def _move_target(ports: Ports, target: Target, run: RunState, move: Move) -> Verdict:
@@ -130,7 +164,8 @@ def _go_back(
     intruder = find_intruder(ports, target, now, release.commit, deadline, returning=returning)
     if intruder is not None:
         return intruder
-    if candidate is not None and candidate.state in NEVER_LIVE and state.rollback is None:
+    untouched = candidate is not None and _kept_from_users(candidate, state, lost=run.lost)
+    if untouched and state.rollback is None:
         return _prove_untouched(ports, target, baseline, release, deadline)
     if baseline.first:
         return failed(
@@ -149,6 +184,12 @@ def _go_back(
         said = ended.detail if ended else "has not ended"
         return unproven_rollback(f"{target.name}: the rollback to {short(baseline.commit)} {said}, says the platform")
     return _prove_back(ports, target, baseline, release, deadline)
+
+
+def _kept_from_users(candidate: Deployment, state: TargetState, *, lost: bool) -> bool:
+    """Whether no user can ever have been on it, nor will be: a promotion that was asked for may still happen."""
+    asked = lost or (state.promote is not None and not state.promote.refused)
+    return candidate.state in NEVER_LIVE or (candidate.state is DeployState.STAGED and not asked)
 
 
 def _prove_untouched(ports: Ports, target: Target, baseline: Baseline, release: Release, deadline: Deadline) -> Verdict:
@@ -180,7 +221,7 @@ def _prove_by_service(
     if baseline.instance_ids:
         return _prove_back(ports, target, baseline, release, deadline, frozenset(baseline.instance_ids))
     while not deadline.passed:
-        if ports.witness.ask_version(target.url).commit == release.commit:
+        if target.witness.ask_version(target.url).commit == release.commit:
             return _prove_back(ports, target, baseline, release, deadline)
         deadline.pause(ports.config.deploy.poll_s)
     return unproven_rollback(f"{target.name}: without a key and instance ids, the candidate may still go live")

@@ -29,7 +29,7 @@ class TargetState:
     baseline: Baseline | None = None
     deploy: Change | None = None
     rollback: Change | None = None
-    promoted: bool = False
+    promote: Change | None = None
     proven: Sha | None = None
     verified: tuple[Mapping[str, tuple[int, int]], ...] = ()  # probes sent and failed, by second, of the last proof
 
@@ -54,12 +54,16 @@ class TargetState:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a stage ended; `verdict` None means that it was started and never ended: the run was lost in it."""
+    """How a stage ended; `verdict` None means that it was started and never ended: the run was lost in it.
+
+    `targets` are the verdicts of each target, of which `verdict` is made; none where the stage was interrupted.
+    """
 
     started_at: datetime
     ended_at: datetime | None = None
     verdict: Verdict | None = None
     exit_code: int | None = None
+    targets: Mapping[str, Verdict] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,9 +75,22 @@ class RunState:
     stages: Mapping[Stage, Ended] = field(default_factory=dict)
 
     @property
-    def superseded(self) -> bool:
-        """Whether someone else moved production during this run."""
-        return any(row.verdict is not None and row.verdict.superseded for row in self.stages.values())
+    def superseded(self) -> frozenset[str]:
+        """The targets that someone else moved during this run."""
+        rows = [row.targets.items() for row in self.stages.values()]
+        return frozenset(name for items in rows for name, verdict in items if verdict.superseded)
+
+    @property
+    def out(self) -> frozenset[str]:
+        """The targets on which a stage of the release did not pass."""
+        rows = [row.targets.items() for stage, row in self.stages.items() if stage in STAGES]
+        return frozenset(name for items in rows for name, verdict in items if not verdict.passed)
+
+    def only(self, name: str) -> RunState:
+        """Give the release as if this were its only target."""
+        stages = {stage: _only(row, name) for stage, row in self.stages.items()}
+        targets = {name: self.targets[name]} if name in self.targets else {}
+        return replace(self, targets=targets, stages=stages)
 
     def passed(self, stage: Stage) -> bool:
         """Whether a stage's last run passed."""
@@ -89,6 +106,13 @@ class RunState:
     def moved(self) -> bool:
         """Whether any platform was asked for anything."""
         return any(target.asked or target.rollback is not None for target in self.targets.values())
+
+
+def _only(row: Ended, name: str) -> Ended:
+    own = row.targets.get(name)
+    if own is None:
+        return row
+    return replace(row, verdict=own, exit_code=own.exit_code, targets={name: own})
 
 
 def replay(events: Iterable[Event]) -> RunState:
@@ -124,7 +148,8 @@ def _touched(target: TargetState, event: Event) -> TargetState:
         case Kind.BASELINE:
             return replace(target, baseline=_baseline(event))
         case Kind.PROOF:
-            return replace(target, proven=parse_sha(event.text("commit")), verified=_seconds(event))
+            proven = target.proven if event.fields.get("staged") else parse_sha(event.text("commit"))
+            return replace(target, proven=proven, verified=_seconds(event))
         case Kind.INTENT | Kind.DONE | Kind.FAILED | Kind.DEPLOYMENT:
             return _changed(target, event)
         case _:
@@ -138,7 +163,7 @@ def _changed(target: TargetState, event: Event) -> TargetState:
         case "roll_back":
             return replace(target, rollback=_change(target.rollback, event))
         case "promote":
-            return replace(target, promoted=event.kind is Kind.DONE or target.promoted)
+            return replace(target, promote=_change(target.promote, event))
         case _:
             return target
 
@@ -149,11 +174,14 @@ def _change(change: Change | None, event: Event) -> Change:
     old = change or Change()
     if event.kind is Kind.FAILED:
         return replace(old, refused=event.text("reason") or "refused")
+    if not event.text("state"):
+        return old
     deployment = Deployment(
         id=event.text("id") or (old.deployment.id if old.deployment else None),
         commit=parse_sha(event.text("commit")),
         state=DeployState(event.text("state")),
         detail=event.text("detail"),
+        url=event.text("url") or (old.deployment.url if old.deployment else ""),
     )
     return replace(old, deployment=deployment)
 
@@ -162,18 +190,27 @@ def _ended(state: RunState, event: Event) -> Ended:
     if event.kind is Kind.STAGE_STARTED:
         return Ended(event.at)
     begun = state.stages.get(Stage(event.text("stage")))
-    flags = {name: bool(event.fields.get(name)) for name in ("not_proven", "superseded", "environment")}
-    verdict = Verdict(Outcome(event.text("outcome")), event.text("reason"), event.text("next_step"), **flags)
+    verdict = _verdict(event.fields)
     code = event.fields.get("exit_code")
     started_at = begun.started_at if begun else event.at
-    return Ended(started_at, event.at, verdict, code if isinstance(code, int) else verdict.exit_code)
+    told = event.fields.get("targets")
+    rows = told.items() if isinstance(told, dict) else ()
+    targets = {str(name): _verdict(row) for name, row in rows if isinstance(row, dict)}
+    return Ended(started_at, event.at, verdict, code if isinstance(code, int) else verdict.exit_code, targets)
+
+
+def _verdict(fields: Mapping[str, object]) -> Verdict:
+    flags = {name: bool(fields.get(name)) for name in ("not_proven", "superseded", "environment")}
+    reason, step = (str(fields.get(name) or "") for name in ("reason", "next_step"))
+    return Verdict(Outcome(str(fields.get("outcome"))), reason, step, **flags)
 
 
 def _release(event: Event) -> Release:
     commit = parse_sha(event.text("commit"))
     assert commit is not None, "the journal's own release event always holds a full commit"  # noqa: S101
     targets = tuple(map(str, _rows(event.fields.get("targets"))))
-    return Release(commit, event.text("run_id"), datetime.fromisoformat(event.text("started_at")), targets)
+    started_at = datetime.fromisoformat(event.text("started_at"))
+    return Release(commit, event.text("run_id"), started_at, targets, event.fields.get("together") is not False)
 
 
 def _baseline(event: Event) -> Baseline:

@@ -23,7 +23,8 @@ def settle(ports: Ports, target: Target, state: TargetState, release: Release, d
     Raises:
         SlipwayError: the candidate may still go live.
     """
-    if fetch_patiently(ports, target, deadline) is None:
+    history = fetch_patiently(ports, target, deadline)
+    if history is None:
         return None
     accepted = state.deploy.deployment if state.deploy else None
     asked = accepted or Deployment(None, release.commit, DeployState.QUEUED)
@@ -32,7 +33,7 @@ def settle(ports: Ports, target: Target, state: TargetState, release: Release, d
         raise _may_go_live("was accepted, but the platform lists no such deploy")
     if candidate is None:
         return Deployment(None, release.commit, DeployState.CANCELED, detail="the platform has no such deploy")
-    if not candidate.state.ended:
+    if not candidate.state.ended and candidate.id != history.moving_to:  # else the rollback takes its place
         candidate = _cancel(ports, target, candidate, state.known, deadline)
     journal_deployment(ports, target, DEPLOY, candidate, Kind.DEPLOYMENT)
     return candidate
@@ -69,7 +70,8 @@ def ask_for_baseline(
         SlipwayError: the platform refused, or could not be reached until the deadline.
     """
     while True:
-        begun = _begun(fetch_patiently(ports, target, deadline), state, baseline)
+        history = fetch_patiently(ports, target, deadline)
+        begun = _back_already(history, state, baseline) if target.platform.stages else _begun(history, state, baseline)
         if begun is not None:
             ports.console.state(target.name, f"a rollback to {short(baseline.commit)} has begun")
             return begun
@@ -80,7 +82,10 @@ def ask_for_baseline(
             asked = Deployment(None, baseline.commit, DeployState.QUEUED)
             if isinstance(error, OutcomeUnknown) and fetch_patiently(ports, target, deadline) is None:
                 return asked  # without a key only the service can tell whether it was taken
-            find_listed(ports, target, asked, state.known, ports.deadline(min(LISTED_S, deadline.left_s)))
+            if target.platform.stages:
+                deadline.pause(ports.config.deploy.poll_s)
+            else:
+                find_listed(ports, target, asked, state.known, ports.deadline(min(LISTED_S, deadline.left_s)))
             if deadline.passed:
                 raise
 
@@ -100,6 +105,18 @@ def _ask(ports: Ports, target: Target, baseline: Baseline, deadline: Deadline) -
         ports.console.warn(f"{target.name}: {warning}")
         ports.journal.append(Kind.NOTE, target.name, text=warning)
     return deployment
+
+
+def _back_already(history: History | None, state: TargetState, baseline: Baseline) -> Deployment | None:
+    """Give the baseline where users are on it, or are being put on it, and no promotion of ours may still happen."""
+    row = history.find(baseline.deployment_id) if history else None
+    if history is None or row is None:
+        return None
+    promoted = state.promote is not None and not state.promote.refused
+    candidate = state.deploy.deployment if state.deploy else None
+    never_seen = promoted and not (candidate and candidate.state.has_served)
+    there = row is history.current and history.moving_to is None and not never_seen
+    return row if there or history.moving_to == row.id else None
 
 
 def _begun(history: History | None, state: TargetState, baseline: Baseline) -> Deployment | None:

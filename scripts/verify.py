@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
@@ -12,22 +13,35 @@ from scripts.journal import Kind
 from scripts.probe import CANDIDATE, CURRENT, VERSION
 from scripts.release import Baseline, Sha, short
 from scripts.samples import append_samples
-from scripts.stage import Ports, Target, planned
-from scripts.verdict import Sample, Verdict, failed, passed, superseded_by, worst
+from scripts.stage import Ports, Target, Verdicts, planned, side_by_side
+from scripts.state import TargetState
+from scripts.verdict import Sample, Verdict, failed, passed, superseded_by
 
 
-def verify(ports: Ports) -> Verdict:
-    """Prove the candidate on every target."""
+def verify(ports: Ports) -> Verdicts:
+    """Prove the candidate on every target: at a URL of its own, where the platform keeps users from it until then."""
     state = ports.state()
-    release = planned(state)
-    verdicts = []
-    for target in ports.targets:
-        claim = claim_of(release.commit, target, state.targets[target.name].baseline)
-        proof = prove(ports, target, claim, ports.deadline(ports.config.verify.deadline_s))
-        if proof.proven:
-            journal_proof(ports, target, proof)
-        verdicts.append(judge_proof(target.name, proof, ports.config.verify.deadline_s))
-    return worst(verdicts)
+    commit = planned(state).commit
+    proofs = {
+        target.name: functools.partial(_verify_target, ports, target, state.targets[target.name], commit)
+        for target in ports.going()
+    }
+    return side_by_side(ports, proofs)
+
+
+def _verify_target(ports: Ports, target: Target, state: TargetState, commit: Sha) -> Verdict:
+    deployment = state.deploy.deployment if state.deploy else None
+    staged = deployment is not None and deployment.url != "" and state.promote is None
+    place = replace(target, url=deployment.url) if staged and deployment else target
+    return prove_candidate(ports, place, claim_of(commit, target, state.baseline), staged=staged)
+
+
+def prove_candidate(ports: Ports, target: Target, claim: Claim, *, staged: bool = False) -> Verdict:
+    """Prove a claim within verify's deadline, and write the proof down; `staged` means that no user is there yet."""
+    proof = prove(ports, target, claim, ports.deadline(ports.config.verify.deadline_s))
+    if proof.proven:
+        journal_proof(ports, target, proof, staged=staged)
+    return judge_proof(target.name, proof, ports.config.verify.deadline_s)
 
 
 @dataclass(frozen=True)
@@ -100,7 +114,7 @@ def prove(
 
 
 def _round(ports: Ports, target: Target, claim: Claim, proof: Proof, start_s: float) -> Proof:
-    seen = ports.witness.ask_version(target.url)
+    seen = target.witness.ask_version(target.url)
     if seen.instance in claim.old_instances:
         seen = replace(seen, commit=None, reason="an instance from before the change answered")
     identity = proof.identity.observe(seen)
@@ -109,8 +123,8 @@ def _round(ports: Ports, target: Target, claim: Claim, proof: Proof, start_s: fl
     arm = CANDIDATE if identity.row or (begun and not seen.commit) else CURRENT
     proof.samples.append(Sample(t_s, VERSION.name, arm, 0.0, seen.commit is not None, seen.reason))
     rows, trouble = Counter(proof.rows), ""
-    for check in ports.witness.checks:
-        sample = replace(ports.witness.run(target.url, check), t_s=t_s, arm=arm)
+    for check in target.witness.checks:
+        sample = replace(target.witness.run(target.url, check), t_s=t_s, arm=arm)
         proof.samples.append(sample)
         rows[check.name] = rows[check.name] + 1 if sample.ok else 0
         if check.critical and rows[check.name] < LEAST_ANSWERS:
@@ -132,15 +146,16 @@ def judge_proof(name: str, proof: Proof, limit_s: float) -> Verdict:
     return passed(f"{name}: {commit} answers, {proof.identity.describe(proof.instances)}; the checks hold")
 
 
-def journal_proof(ports: Ports, target: Target, proof: Proof) -> None:
-    """Write down that a commit was proven to serve."""
+def journal_proof(ports: Ports, target: Target, proof: Proof, *, staged: bool = False) -> None:
+    """Write down that a commit was proven to serve; `staged`, at a URL that no user knows."""
     ports.journal.append(
         Kind.PROOF,
         target.name,
         commit=proof.identity.expected,
+        staged=staged,
         answers=proof.identity.row,
         instances=sorted(proof.identity.instances),
-        seconds=count_by_second(proof.samples, [check.name for check in ports.witness.deciding]),
+        seconds=count_by_second(proof.samples, [check.name for check in target.witness.deciding]),
     )
 
 

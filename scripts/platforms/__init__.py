@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from scripts.clock import Deadline
@@ -11,11 +12,22 @@ from scripts.release import Baseline, Deployment, DeployState, Sha
 
 @dataclass(frozen=True)
 class History:
-    """What a platform tells of a service: its deployments, newest first, and how it is set."""
+    """
+    What a platform tells of a service: its deployments, newest first, and how it is set.
+
+    `moving_to` is the deployment that the platform is giving the users to at this moment. `pinned` means that an
+    operator's rollback keeps new deployments from users until one is promoted. `undone` are commits that the platform
+    itself tells were rolled back, the last time `rolled_back_at`. `hindrance` says why no release can begin here.
+    """
 
     deployments: tuple[Deployment, ...]
     instances: int | None = None
     suspended: bool = False
+    moving_to: str | None = None
+    pinned: bool = False
+    undone: frozenset[Sha] = frozenset()
+    rolled_back_at: datetime | None = None
+    hindrance: str = ""
 
     @property
     def current(self) -> Deployment | None:
@@ -33,9 +45,14 @@ class History:
 
 
 class Platform(Protocol):
-    """What a release asks of a platform; every call has a deadline and raises only errors of our tree."""
+    """
+    What a release asks of a platform; every call has a deadline and raises only errors of our tree.
+
+    `stages`: a new deployment is at a URL of its own, and users are on it only when it is promoted.
+    """
 
     name: str
+    stages: bool
 
     def fetch_history(self, deadline: Deadline) -> History | None:
         """Read the deployments; None where no key allows to look."""

@@ -57,6 +57,7 @@ class Render:
     """One web service on Render."""
 
     name = "render"
+    stages = False
 
     def __init__(self, client: Client, secrets: Mapping[str, Secret], api_url: str) -> None:
         self._client = client

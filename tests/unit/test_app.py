@@ -120,12 +120,25 @@ def test_each_platform_tells_the_commit(name: str) -> None:
     assert Settings.from_environment({name: SHA}, NO_FILE).commit == SHA
 
 
-def test_sources_of_the_commit_are_asked_in_order(tmp_path: Path) -> None:
-    """A platform's word on the commit goes before what the build left, and an empty word is no word."""
-    baked = tmp_path / "baked_commit.txt"
-    baked.write_text(OTHER_SHA)
+def test_sources_of_the_commit_are_asked_in_order() -> None:
+    """The first variable that says anything is believed, and an empty word is no word."""
     said = {"RENDER_GIT_COMMIT": "", "VERCEL_GIT_COMMIT_SHA": SHA, "SLIPWAY_COMMIT": OTHER_SHA}
-    assert Settings.from_environment(said, baked).commit == SHA
+    assert Settings.from_environment(said, NO_FILE).commit == SHA
+
+
+@pytest.mark.parametrize("name", COMMIT_VARIABLES)
+def test_a_baked_commit_goes_before_every_variable(tmp_path: Path, name: str) -> None:
+    """What the build left beside the code is believed, wherever it was deployed from."""
+    baked = tmp_path / "baked_commit.txt"
+    baked.write_text(f"{SHA}\n")
+    assert Settings.from_environment({name: OTHER_SHA}, baked).commit == SHA
+
+
+def test_an_empty_baked_commit_is_no_word(tmp_path: Path) -> None:
+    """An empty file leaves the word to the variables."""
+    baked = tmp_path / "baked_commit.txt"
+    baked.write_text("\n")
+    assert Settings.from_environment({"VERCEL_GIT_COMMIT_SHA": SHA}, baked).commit == SHA
 
 
 def test_a_baked_commit_is_read(tmp_path: Path) -> None:

@@ -179,7 +179,7 @@ def place(
 def test_the_verbs_are_those_of_a_release_in_its_order() -> None:
     """The verbs begin with the stages of a release in order, then the ways back, the report and the tools."""
     names = [str(stage) for stage in STAGES]
-    assert list(VERBS) == [*names, "rollback", "recover", "report", "rehearse", "test", "lint", "lock"]
+    assert list(VERBS) == [*names, "rollback", "recover", "report", "build", "rehearse", "test", "lint", "lock"]
 
 
 @pytest.mark.parametrize("verb", VERBS)

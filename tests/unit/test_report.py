@@ -31,6 +31,7 @@ def event(kind: Kind, target: str = "", at_s: float = 0, /, **fields: object) ->
 def stage(name: Stage, outcome: Outcome = Outcome.PASS, at_s: float = 0, /, **fields: object) -> list[Event]:
     """Make the start of a stage and its end two seconds later."""
     row = {"stage": name, "outcome": outcome, "reason": "why", "exit_code": EXIT_CODES[outcome], **fields}
+    row["targets"] = {"render": dict(row)}
     return [event(Kind.STAGE_STARTED, "", at_s, stage=name), event(Kind.STAGE_ENDED, "", at_s + 2, **row)]
 
 
@@ -334,11 +335,11 @@ def bars(line: str) -> int:
 @given(st.text(max_size=60), st.text(max_size=60))
 @example(" ", " ")
 def test_no_text_of_the_journal_breaks_the_tables(reason: str, step: str) -> None:
-    """Whatever a reason or a next step says, each row has its four cells, and no line is added or opens HTML."""
+    """Whatever a reason or a next step says, each row has its own cells, and no line is added or opens HTML."""
     plain = render_markdown([RELEASE, *stage(Stage.BAKE, Outcome.FAIL, 0, reason="why", next_step="do")])
     text = render_markdown([RELEASE, *stage(Stage.BAKE, Outcome.FAIL, 0, reason=reason, next_step=step)])
     rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert [bars(row) for row in rows] == [CELLS] * 5
+    assert [bars(row) for row in rows] == [CELLS + 1] * 2 + [CELLS] * 3
     assert len(text.splitlines()) == len(plain.splitlines())
     assert not re.search(r"(?<!\\)(?:\\\\)*[<>`\[]", rows[-1] + text.splitlines()[-1])
 

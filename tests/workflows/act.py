@@ -27,18 +27,19 @@ from scripts.rehearsal.supervisor import SYSTEM_PATH
 from tests.workflows.stand_ins import write_stand_ins
 
 ACT = Path(sys.executable).with_name("act")
-RUN_LIMIT_S = 100.0
+RUN_LIMIT_S = 200.0
 GONE_LIMIT_S = 2.0
 MASK = "add-mask"
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What a run may use: a folder for all that it writes, and the folders of two interpreters."""
+    """What a run may use: a folder for all that it writes, the folders of two interpreters, and what else is there."""
 
     folder: Path
     python_beside_secrets: Path
     python_of_checks: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def artifacts(self) -> Path:
@@ -164,6 +165,7 @@ def _environment(machine: Machine, repository: Path) -> dict[str, str]:
         "PYTHON_BESIDE_SECRETS": str(machine.python_beside_secrets),
         "PYTHON_OF_CHECKS": str(machine.python_of_checks),
         "JOBS_WITH_SECRETS": " ".join(_jobs_with_secrets(repository)),
+        **machine.environment,
     }
 
 

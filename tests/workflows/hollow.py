@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+ROOT = Path(__file__).resolve().parents[2]
+WORKFLOWS = ROOT / ".github" / "workflows"
 KEPT_OF_JOB = ("name", "needs", "if", "env", "outputs")
 KEPT_OF_STEP = ("name", "id", "if", "continue-on-error")
 
@@ -22,9 +24,18 @@ def read_workflow(path: Path) -> dict[str, Any]:
     return {"on" if key is True else key: value for key, value in workflow.items()}
 
 
+def read_jobs(name: str) -> dict[str, Any]:
+    """Read the jobs of one of our workflows."""
+    jobs: dict[str, Any] = read_workflow(WORKFLOWS / name)["jobs"]
+    return jobs
+
+
 @dataclass(frozen=True)
 class Fates:
-    """What becomes of what, by name: steps (or a job that has none) that fail or stay as they are, jobs skipped."""
+    """What becomes of what, by name: steps (or a job that has none) that fail or stay as they are, jobs skipped.
+
+    A step of one job only is named `job: step`.
+    """
 
     failing: Set[str] = frozenset()
     real: Set[str] = frozenset()
@@ -38,7 +49,8 @@ def hollow(workflow: Mapping[str, Any], fates: Fates) -> dict[str, Any]:
         LookupError: a name that is nowhere in the workflow, so that nothing would be tried.
     """
     jobs = {name: _hollow_job(name, job, fates) for name, job in workflow["jobs"].items()}
-    names = {step["name"] for job in jobs.values() for step in job["steps"]}
+    steps = [(name, step["name"]) for name, job in jobs.items() for step in job["steps"]]
+    names = {step for _, step in steps} | {f"{job}: {step}" for job, step in steps}
     if unknown := ((fates.failing | fates.real) - names) | (fates.skipped - {*jobs}):
         raise LookupError(f"nothing is named {', '.join(sorted(unknown))}")
     for name in fates.skipped:
@@ -53,12 +65,13 @@ def step_name(step: Mapping[str, Any]) -> str:
 
 def _hollow_job(name: str, job: Mapping[str, Any], fates: Fates) -> dict[str, Any]:
     kept = {key: job[key] for key in KEPT_OF_JOB if key in job}
-    steps = [_hollow_step(step, fates) for step in job.get("steps", [{"name": name}])]
+    steps = [_hollow_step(name, step, fates) for step in job.get("steps", [{"name": name}])]
     return {**kept, "runs-on": "ubuntu-24.04", "steps": steps}
 
 
-def _hollow_step(step: Mapping[str, Any], fates: Fates) -> dict[str, Any]:
+def _hollow_step(job: str, step: Mapping[str, Any], fates: Fates) -> dict[str, Any]:
     name = step_name(step)
+    names = {name, f"{job}: {name}"}
     kept = {key: step[key] for key in KEPT_OF_STEP if key in step}
-    run = step["run"] if name in fates.real else f"exit {int(name in fates.failing)}"
+    run = step["run"] if names & fates.real else f"exit {int(bool(names & fates.failing))}"
     return {**kept, "name": name, "run": run}

@@ -17,6 +17,20 @@ PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}")
 VERSION = re.compile(r" # v\d+(\.\d+)*")
 SECRET = re.compile(r"\bsecrets\b")
 VERB = re.compile(r"python3? -m scripts\b(.*)")
+INSTALLER = re.compile(r"\b(pip|pipx|uv|poetry|conda|npm|npx|pnpm|yarn|corepack|apt|apt-get|snap|brew|curl|wget)\b")
+
+RELEASE_LOCK = "scripts/requirements.txt"
+INSTALL_CLI = "npm ci --ignore-scripts --no-audit --no-fund --prefix .github/vercel-cli"
+INSTALL_LOCKS = (
+    "python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --no-deps "
+    '"${files[@]/#/--requirement=}"'
+)
+# What a job that reads secrets may use: actions of ours with exactly these inputs, and three of GitHub's.
+OURS: Mapping[str, Mapping[str, str]] = {
+    "./.github/actions/setup": {"locks": RELEASE_LOCK},
+    "./.github/actions/vercel-cli": {},
+}
+THEIRS = frozenset(f"actions/{name}" for name in ("checkout", "upload-artifact", "download-artifact"))
 
 
 @dataclass(frozen=True)
@@ -49,6 +63,11 @@ class File:
     def uses(self) -> list[str]:
         """What the jobs and steps use."""
         return [each["uses"] for each in (*self.jobs.values(), *self.steps) if "uses" in each]
+
+    @property
+    def secret_jobs(self) -> dict[str, dict[str, Any]]:
+        """The jobs that read secrets, or whose environment would let them, by id."""
+        return {name: job for name, job in self.jobs.items() if "environment" in job or SECRET.search(str(job))}
 
 
 def find_floating(file: File) -> Iterator[str]:
@@ -107,6 +126,26 @@ def find_exposed_secrets(file: File) -> Iterator[str]:
         yield "outside the env of a step"
 
 
+def find_installs(file: File) -> Iterator[str]:
+    """Nothing is installed but what a lock names by hash, and no package's code runs to install it."""
+    lines = (line.strip() for step in file.steps for line in step.get("run", "").splitlines())
+    yield from (line for line in lines if INSTALLER.search(line) and line not in {INSTALL_CLI, INSTALL_LOCKS})
+
+
+def find_company(file: File) -> Iterator[str]:
+    """Beside secrets there is the release path's lock, the CLI and our own command line; no container, nothing else."""
+    for job in file.secret_jobs.values():
+        yield from {"container", "services", "uses"} & {*job}
+        yield from (str(step) for step in job.get("steps", []) if not _is_company(step))
+
+
+def _is_company(step: Mapping[str, Any]) -> bool:
+    if "run" in step:
+        return VERB.search(step["run"]) is not None  # that there is no more in the line is another rule
+    action, _, _ = step["uses"].partition("@")
+    return action in THEIRS or (action in OURS and step.get("with", {}) == OURS[action])
+
+
 def find_unparsable(file: File) -> Iterator[str]:
     """Every command line of ours is one that our parser takes, alone in its step, and replaces the shell."""
     for step in file.steps:
@@ -129,5 +168,7 @@ RULES: Mapping[str, Callable[[File], Iterator[str]]] = {
     "names": find_unnamed,
     "injections": find_injections,
     "secrets": find_exposed_secrets,
+    "installs": find_installs,
+    "company": find_company,
     "verbs": find_unparsable,
 }

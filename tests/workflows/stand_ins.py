@@ -1,6 +1,7 @@
 """Small local actions in place of the remote ones: composite, offline, and failing where the real one would.
 
-They read from the environment where artifacts are kept, and which interpreter a job gets.
+They read from the environment where artifacts are kept, and which interpreter a job gets. Without a folder with `node`
+and `npm` in `NODE_AND_NPM` nobody gets Node.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from tests.workflows.rules import INSTALL_CLI
 
 DONE_BY_ACT = "actions/checkout"
 
@@ -26,6 +29,15 @@ STAND_INS: Mapping[str, tuple[Mapping[str, str], str]] = {
         esac
         "$folder/python" --version
         echo "$folder" >> "$GITHUB_PATH"
+        """,
+    ),
+    "actions/setup-node": (
+        {"node-version": "", "package-manager-cache": "true", "cache": ""},
+        """\
+        [[ "$NODE_VERSION" =~ ^[0-9]+$ ]]
+        [ "$PACKAGE_MANAGER_CACHE$CACHE" = false ]
+        "$NODE_AND_NPM/node" --version
+        echo "$NODE_AND_NPM" >> "$GITHUB_PATH"
         """,
     ),
     "actions/upload-artifact": (
@@ -53,6 +65,27 @@ STAND_INS: Mapping[str, tuple[Mapping[str, str], str]] = {
         """,
     ),
 }
+
+
+# The one thing that it is asked for; what the same lock brought to this machine is linked, since a copy takes minutes.
+NPM = f"""\
+#!/bin/sh
+set -eu
+[ "$*" = "{INSTALL_CLI.removeprefix("npm ")}" ]
+cd .github/vercel-cli
+cmp package-lock.json "$INSTALLED_CLI/package-lock.json"
+mkdir node_modules
+ln -s "$INSTALLED_CLI"/node_modules/* "$INSTALLED_CLI"/node_modules/.[a-z]* node_modules
+"""
+
+
+def write_node(folder: Path, node: str, cli: Path) -> dict[str, str]:
+    """Write a folder with Node and a stand-in for npm, and give the variables that lead the jobs to it."""
+    folder.mkdir(parents=True)
+    (folder / "node").symlink_to(node)
+    (folder / "npm").write_text(NPM)
+    (folder / "npm").chmod(0o755)
+    return {"NODE_AND_NPM": str(folder), "INSTALLED_CLI": str(cli)}
 
 
 def write_stand_ins(repository: Path, folder: Path) -> Iterator[str]:

@@ -4,14 +4,8 @@ act masks nothing here, so a secret that a step prints would be seen.
 """
 
 import asyncio
-import json
-import os
-import subprocess
-import sys
-import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,77 +13,21 @@ from scripts.__main__ import read_installed, read_pins
 from scripts.rehearsal.clone import Change, harmless
 from scripts.rehearsal.clouds.render import Trigger
 from scripts.rehearsal.clouds.render_values import AutoDeploy
-from scripts.rehearsal.supervisor import REACHING_PACKAGES, SYSTEM_PATH
-from scripts.release import Sha, short
-from scripts.report import TITLES, Result
-from tests.workflows.act import MASK, Event, Machine, Run, run_event
-from tests.workflows.tiny_release import API_KEY, HOOK_KEY, ROOT, SERVICE_FILE, TEST_FILE, Tiny, our_blobs, tiny_release
-
-RELEASE_LOCK = ROOT / "scripts" / "requirements.txt"
-INSTALL = ["-I", "-m", "pip", "install", "--require-hashes", "--only-binary", ":all:", "--no-deps", "--requirement"]
-CHECKS = {"lint": "success", "test": "success", "required": "success"}
-ON_RENDER = {"SLIPWAY_TARGETS": "render"}
-
-
-@pytest.fixture(scope="session")
-def python_beside_secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make an environment with what the jobs with secrets may install, and nothing else; give its `bin`."""
-    folder = tmp_path_factory.mktemp("beside-secrets") / "venv"
-    subprocess.run([sys.executable, "-I", "-m", "venv", folder], check=True)
-    reaching = {name: os.environ[name] for name in REACHING_PACKAGES if name in os.environ}
-    made = subprocess.run(
-        [folder / "bin" / "python", *INSTALL, RELEASE_LOCK],
-        env={"PATH": SYSTEM_PATH, "HOME": str(folder), **reaching},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if made.returncode != 0:
-        pytest.skip(f"the release lock cannot be installed here: {made.stderr.strip()[-300:]}")
-    return folder / "bin"
-
-
-@pytest.fixture
-def machine(tmp_path: Path, python_beside_secrets: Path) -> Machine:
-    """Give a machine on which workflows can run."""
-    return Machine(tmp_path / "machine", python_beside_secrets, Path(sys.executable).parent)
-
-
-def fails_a_fifth(source: str) -> str:
-    """Make every fifth answer outside `/health` a 500; nothing that the checks look at."""
-    good, bad = "return 200", 'return 500 if number % 5 == 0 and not path.startswith("/health") else 200'
-    assert good in source
-    return source.replace(good, bad)
-
-
-def fails_its_test(source: str) -> str:
-    """Make a test expect what is not so."""
-    assert "== 200" in source
-    return source.replace("== 200", "== 201")
-
-
-def breaks_a_lint_rule(source: str) -> str:
-    """Import something and use it nowhere."""
-    return source.replace("import os\n", "import os\nimport sys\n")
-
-
-async def push(tiny: Tiny, machine: Machine, commit: str, **given: Mapping[str, str]) -> Run:
-    """Push a commit to main: secrets and variables are set up, unless others are given."""
-    payload = {
-        "ref": "refs/heads/main",
-        "after": commit,
-        "deleted": False,
-        "head_commit": {"id": commit},
-        "repository": {"pushed_at": int(time.time())},
-    }
-    set_up = {"secrets": tiny.secrets, "variables": ON_RENDER, **given}
-    return await run_event(machine, tiny.folder, Event("push", payload, **set_up))
-
-
-async def propose(tiny: Tiny, machine: Machine, commit: str) -> Run:
-    """Open a pull request with a commit, in a repository that has secrets and variables."""
-    payload = {"number": 1, "pull_request": {"number": 1, "head": {"sha": commit}, "base": {"ref": "main"}}}
-    return await run_event(machine, tiny.folder, Event("pull_request", payload, tiny.secrets, ON_RENDER))
+from scripts.report import Result
+from tests.workflows.act import MASK, Machine
+from tests.workflows.pushes import (
+    CHECKS,
+    RELEASE_LOCK,
+    breaks_a_lint_rule,
+    fails_a_fifth,
+    fails_its_test,
+    find_leaks,
+    propose,
+    push,
+    read_result,
+    title,
+)
+from tests.workflows.tiny_release import API_KEY, HOOK_KEY, SERVICE_FILE, TEST_FILE, Tiny, our_blobs, tiny_release
 
 
 def play(folder: Path, scene: Callable[[Tiny], Awaitable[None]]) -> None:
@@ -100,23 +38,6 @@ def play(folder: Path, scene: Callable[[Tiny], Awaitable[None]]) -> None:
             await scene(tiny)
 
     asyncio.run(whole())
-
-
-def find_leaks(machine: Machine, run: Run) -> list[str]:
-    """Name what holds a secret: what the run showed, and every file that it left, artifacts included."""
-    files = [path for path in machine.folder.rglob("*") if path.is_file() and path not in machine.private]
-    seen = {"the log": run.shown} | {str(path): path.read_bytes().decode(errors="replace") for path in files}
-    return [name for name, text in seen.items() if HOOK_KEY in text or API_KEY in text]
-
-
-def read_result(machine: Machine) -> Any:
-    """Read what the kept journal's report says became of the release."""
-    return json.loads((machine.artifacts / "journal" / "release.json").read_text())["result"]
-
-
-def title(result: Result, new: str, old: str) -> str:
-    """Give the first line that the step summary must have."""
-    return f"## {TITLES[result].format(new=short(Sha(new)), old=short(Sha(old)))}\n"
 
 
 def test_jobs_with_secrets_have_the_release_lock_only(python_beside_secrets: Path) -> None:

@@ -5,27 +5,63 @@ on to jobs with `always()`. A cancel cannot be tried: act begins no job after on
 """
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from tests.workflows.act import Event, Machine, Run, find_processes, run_event
-from tests.workflows.hollow import Fates, hollow, read_workflow, step_name
+from tests.workflows.hollow import WORKFLOWS, Fates, hollow, read_jobs, read_workflow, step_name
 
-WORKFLOWS = Path(__file__).resolve().parents[2] / ".github" / "workflows"
 COMMIT = "0" * 40
 PUSH = {"ref": "refs/heads/main", "after": COMMIT, "deleted": False}
 FORWARD = ["Plan", "Keep the baseline", "Deploy", "Verify", "Promote", "Bake"]
-CHECKS = sorted({*read_workflow(WORKFLOWS / "checks.yml")["jobs"]} - {"required"})
+CHECKS = sorted({*read_jobs("checks.yml")} - {"required"})
+CLI, FETCH = "./.github/actions/vercel-cli", "Fetch the build"
 ALWAYS = ["Report", "Keep the journal"]
+
+
+@dataclass(frozen=True)
+class World:
+    """What a job's condition may look at, as it may have come about; act can neither cancel a run nor a job."""
+
+    targets: str
+    checks: str
+    build: str
+    cancelled: bool = False
+
+    def substitute(self, condition: str) -> str:
+        """Write this world's values into a condition.
+
+        Raises:
+            LookupError: the condition does not look at one of them.
+        """
+        values = {
+            "vars.SLIPWAY_TARGETS": f"'{self.targets}'",
+            "needs.checks.result": f"'{self.checks}'",
+            "needs.build.result": f"'{self.build}'",
+            "cancelled()": str(self.cancelled).lower(),
+        }
+        for name, value in values.items():
+            if name not in condition:
+                raise LookupError(f"{name} is not in {condition}")
+            condition = condition.replace(name, value)
+        return condition
 
 
 def run_hollow(folder: Path, name: str, fates: Fates, *, targets: str = "render") -> Run:
     """Run a workflow with the work taken out, on a push."""
-    path = folder / "repository" / ".github" / "workflows" / name
+    return run_hollowed(folder, hollow(read_workflow(WORKFLOWS / name), fates), targets=targets)
+
+
+def run_hollowed(folder: Path, workflow: Mapping[str, Any], *, targets: str) -> Run:
+    """Run a workflow that has no work in it, on a push."""
+    path = folder / "repository" / ".github" / "workflows" / "hollow.yml"
     path.parent.mkdir(parents=True)
-    path.write_text(yaml.safe_dump(hollow(read_workflow(WORKFLOWS / name), fates)))
+    path.write_text(yaml.safe_dump(workflow))
     machine = Machine(folder / "machine", folder, folder)
     variables = {"SLIPWAY_TARGETS": targets} if targets else {}
     return asyncio.run(run_event(machine, folder / "repository", Event("push", PUSH, variables=variables)))
@@ -37,10 +73,67 @@ def run_release(folder: Path, *failing: str, targets: str = "render") -> Run:
 
 
 def test_all_well(tmp_path: Path) -> None:
-    """After a release that passes there is no rollback and no recovery."""
+    """After a release that passes there is no rollback and no recovery; without Vercel, nothing of Vercel's."""
     run = run_release(tmp_path)
     assert run.jobs == {"checks": "success", "release": "success"}
     assert [*run.steps("release")][-8:] == [*FORWARD, *ALWAYS]
+    assert not {CLI, FETCH} & {*run.steps("release")}
+
+
+@pytest.mark.parametrize("targets", ["vercel", "render,vercel"])
+def test_with_vercel_there_is_a_build(tmp_path: Path, targets: str) -> None:
+    """Where Vercel is a target, the build comes between checks and release, which fetches it and has the CLI."""
+    run = run_release(tmp_path, targets=targets)
+    assert run.jobs == {"checks": "success", "build": "success", "release": "success"}
+    assert [*run.steps("release")][-10:] == [CLI, FETCH, *FORWARD, *ALWAYS]
+
+
+@pytest.mark.parametrize("step", ["Build", "Keep the build"])
+def test_failed_build_touches_nothing(tmp_path: Path, step: str) -> None:
+    """After a failed build, or one that was not kept, neither the release nor its recovery begins."""
+    assert run_release(tmp_path, step, targets="render,vercel").jobs == {"checks": "success", "build": "failure"}
+
+
+@pytest.mark.parametrize("step", [CLI, FETCH])
+def test_what_vercel_needs_is_there_before_anything_changes(tmp_path: Path, step: str) -> None:
+    """Without the CLI or the build no target is planned, none is deployed to, and nothing has to be recovered."""
+    run = run_release(tmp_path, f"release: {step}", targets="render,vercel")
+    assert run.jobs == {"checks": "success", "build": "success", "release": "failure"}
+    assert not {*FORWARD} & {*run.steps("release")}
+
+
+def test_recovery_does_without_the_cli(tmp_path: Path) -> None:
+    """Where the CLI cannot be installed after a lost release, the recovery runs all the same."""
+    run = run_release(tmp_path, "Bake", f"recover: {CLI}", targets="vercel")
+    assert run.jobs == {"checks": "success", "build": "success", "release": "failure", "recover": "success"}
+    assert (run.steps("recover")[CLI], run.steps("recover")["Recover"]) == ("failure", "success")
+
+
+ENDS = ("success", "failure", "cancelled", "skipped")
+WORLDS = [
+    World(targets, checks, build, cancelled)
+    for targets in ("", "render", "vercel", "render,vercel")
+    for checks in ENDS
+    for build in ENDS
+    for cancelled in (False, True)
+]
+BEGINS = {
+    World("render", "success", "skipped"),
+    World("vercel", "success", "success"),
+    World("render,vercel", "success", "success"),
+}
+
+
+def test_release_begins_on_green_checks_and_the_build_its_targets_need(tmp_path: Path) -> None:
+    """Of all ways in which checks and build may end, in a run that was cancelled or not, one per target starts it."""
+    condition = read_jobs("release.yml")["release"]["if"]
+    steps = [{"run": "true"}]
+    jobs = {
+        f"world-{number}": {"if": world.substitute(condition), "runs-on": "ubuntu-24.04", "steps": steps}
+        for number, world in enumerate(WORLDS)
+    }
+    begun = run_hollowed(tmp_path, {"name": "Worlds", "on": "push", "jobs": jobs}, targets="").jobs
+    assert {world for number, world in enumerate(WORLDS) if f"world-{number}" in begun} == BEGINS
 
 
 @pytest.mark.parametrize("stage", ["Deploy", "Verify", "Promote", "Bake"])
@@ -87,7 +180,7 @@ def test_no_targets_end_it(tmp_path: Path) -> None:
 
 def run_required(folder: Path, failing: set[str], skipped: set[str]) -> str:
     """Run checks.yml with jobs that fail or are skipped, and only the required one real; say how that one ended."""
-    jobs = read_workflow(WORKFLOWS / "checks.yml")["jobs"]
+    jobs = read_jobs("checks.yml")
     last_steps = {step_name(jobs[job]["steps"][-1]) for job in failing}
     real = {step_name(step) for step in jobs["required"]["steps"]}
     return run_hollow(folder, "checks.yml", Fates(last_steps, real, skipped)).jobs["required"]

@@ -1,24 +1,20 @@
 """The workflow files as data: what they must say, whoever runs them."""
 
+import json
+import re
 import subprocess
-import tomllib
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-from scripts.config import Config, parse
-from scripts.release import STAGES, Stage
-from scripts.stage import READ_S
-from tests.workflows.hollow import read_workflow
-from tests.workflows.rules import RULES, File
+from scripts.release import Stage
+from tests.workflows.hollow import ROOT, WORKFLOWS, read_jobs
+from tests.workflows.rules import INSTALL_CLI, INSTALL_LOCKS, OURS, RULES, File
 
-ROOT = Path(__file__).resolve().parents[2]
-WORKFLOWS = ROOT / ".github" / "workflows"
-FILES = sorted([*WORKFLOWS.glob("*.yml"), *(ROOT / ".github" / "actions").rglob("action.yml")])
-RELEASE_LOCK = "scripts/requirements.txt"
-LOOKS = 10  # at what a platform says, beside the deadlines, for each target
+ACTIONS = sorted((ROOT / ".github" / "actions").rglob("action.yml"))
+FILES = [*ACTIONS, *sorted(WORKFLOWS.glob("*.yml"))]
+CLI = ROOT / ".github" / "vercel-cli"
 PIN = "a/b@" + "0" * 40
 
 JOB = "{name: x, permissions: {}, timeout-minutes: 5, runs-on: ubuntu-24.04"
@@ -46,6 +42,23 @@ RED = [
     ("secrets", "jobs: {x: {environment: p, steps: [{uses: a, with: {A: '${{ secrets.A }}'}}]}}"),
     ("secrets", "env: {A: '${{ secrets.A }}'}\njobs: {x: {environment: p, steps: []}}"),
     ("secrets", "jobs: {x: {uses: ./x.yml, secrets: inherit}}"),
+    ("installs", "jobs: {x: {steps: [{run: npm ci --ignore-scripts}]}}"),
+    ("installs", f"jobs: {{x: {{steps: [{{run: '{INSTALL_CLI.replace('--ignore-scripts ', '')}'}}]}}}}"),
+    ("installs", f"jobs: {{x: {{steps: [{{run: '{INSTALL_CLI} && npx vercel'}}]}}}}"),
+    ("installs", "runs: {steps: [{run: python -m pip install -r requirements.txt}]}"),
+    ("installs", "runs: {steps: [{run: 'true\n\n  pip install httpx'}]}"),
+    ("company", "jobs: {x: {environment: p, container: python, steps: []}}"),
+    ("company", "jobs: {x: {environment: p, services: {db: {image: postgres}}, steps: []}}"),
+    ("company", "jobs: {x: {environment: p, uses: ./x.yml}}"),
+    ("company", "jobs: {x: {environment: p, steps: [{run: make}]}}"),
+    ("company", "jobs: {x: {environment: p, steps: [{uses: ./.github/actions/setup}]}}"),
+    ("company", "jobs: {x: {environment: p, steps: [{uses: ./.github/actions/other}]}}"),
+    ("company", f"jobs: {{x: {{environment: p, steps: [{{uses: {PIN}}}]}}}}"),
+    *(
+        ("company", f"jobs: {{x: {{{read}, steps: [{{uses: ./.github/actions/setup, with: {{locks: {locks}}}}}]}}}}")
+        for read in ("environment: p", "env: {A: '${{ secrets.A }}'}")
+        for locks in ("requirements.txt", "scripts/requirements.txt requirements.txt")
+    ),
     ("verbs", "jobs: {x: {steps: [{run: exec python -m scripts deploi}]}}"),
     ("verbs", "jobs: {x: {steps: [{run: exec python -m scripts deploy --now}]}}"),
     ("verbs", "jobs: {x: {steps: [{run: python -m scripts deploy}]}}"),
@@ -73,16 +86,10 @@ def test_every_rule_is_tried() -> None:
     assert {rule for rule, _ in RED} == {*RULES}
 
 
-def read_jobs(name: str) -> dict[str, Any]:
-    """Read the jobs of one of our workflows."""
-    jobs: dict[str, Any] = read_workflow(WORKFLOWS / name)["jobs"]
-    return jobs
-
-
 def test_verbs_of_ours_are_in_the_files() -> None:
-    """The rules have something to look at: each stage, the linters and the tests are called by some workflow."""
+    """The rules have something to look at: each stage, the build, the linters and the tests are called."""
     text = "".join(path.read_text() for path in FILES)
-    missing = [verb for verb in (*Stage, "lint", "test") if f"-m scripts {verb}\n" not in text]
+    missing = [verb for verb in (*Stage, "build", "lint", "test") if f"-m scripts {verb}\n" not in text]
     assert missing == []
 
 
@@ -120,89 +127,6 @@ def test_required_passes_only_on_success(results: tuple[str, ...], *, passes: bo
     assert (ran.returncode == 0) is passes, ran.stderr
 
 
-def test_checks_come_first_and_get_no_secrets() -> None:
-    """Pull requests and releases call the same checks and hand them no secret; a release waits for all of them."""
-    calls = [read_jobs(name)["checks"] for name in ("pull-request.yml", "release.yml")]
-    assert {call["uses"] for call in calls} == {"./.github/workflows/checks.yml"}
-    assert not any("secrets" in call or "with" in call for call in calls)
-    assert read_jobs("release.yml")["release"]["needs"] == "checks"
-
-
-def test_release_runs_the_stages_in_order() -> None:
-    """The steps are the stages in their order, then the rollback, then the report."""
-    commands = [step["run"] for step in read_jobs("release.yml")["release"]["steps"] if "run" in step]
-    stages = (*STAGES, Stage.ROLLBACK, Stage.REPORT)
-    assert commands == [f"exec python -m scripts {stage}" for stage in stages]
-
-
-def test_baseline_is_kept_before_anything_changes() -> None:
-    """The baseline is kept between plan and deploy, the journal at the end; `recover` lays it over the first."""
-    steps = read_jobs("release.yml")["release"]["steps"]
-    uploads = [place for place, step in enumerate(steps) if step.get("uses", "").startswith("actions/upload-artifact@")]
-    baseline, journal = (steps[place] for place in uploads)
-    assert steps[uploads[0] - 1]["run"].endswith(" plan")
-    assert steps[uploads[0] + 1]["run"].endswith(" deploy")
-    assert "if" not in baseline
-    assert baseline["with"]["if-no-files-found"] == "error"
-    assert (steps[-1], journal["if"], journal["with"]["overwrite"]) == (journal, "always()", True)
-    assert all(step["with"]["include-hidden-files"] is True for step in (baseline, journal))
-    fetched = read_jobs("release.yml")["recover"]["steps"][2:4]
-    assert all(step["continue-on-error"] is True for step in fetched)
-    for step, upload in zip(fetched, (baseline, journal), strict=True):
-        assert step["with"].items() <= upload["with"].items()
-
-
-def test_no_failure_of_a_stage_is_passed_over() -> None:
-    """No step of the release may fail unnoticed, and the rollback follows a failure as well as a cancel."""
-    steps = read_jobs("release.yml")["release"]["steps"]
-    assert not any("continue-on-error" in step for step in steps)
-    conditions = {step["name"]: step["if"] for step in steps if "if" in step}
-    assert conditions == {"Roll back": "failure() || cancelled()", "Report": "always()", "Keep the journal": "always()"}
-
-
-def test_recovery_follows_a_failure_and_a_cancel() -> None:
-    """The second job begins after a release that failed, was cancelled or lost, unless its deploy never began."""
-    jobs = read_jobs("release.yml")
-    began, ended, changed = jobs["recover"]["if"].split(" && ")
-    assert (jobs["recover"]["needs"], began) == ("release", "always()")
-    assert ended == """contains(fromJSON('["failure","cancelled"]'), needs.release.result)"""
-    assert changed == "needs.release.outputs.deploy != 'skipped'"
-    assert jobs["release"]["outputs"] == {"deploy": "${{ steps.deploy.outcome }}"}
-    (deploy,) = [step for step in jobs["release"]["steps"] if step.get("id") == "deploy"]
-    assert deploy["run"] == "exec python -m scripts deploy"
-
-
-def test_release_is_never_cut_short() -> None:
-    """A newer push waits for a release that has begun; on a pull request it ends the older run."""
-    assert read_workflow(WORKFLOWS / "release.yml")["concurrency"] == {"group": "release", "cancel-in-progress": False}
-    assert read_workflow(WORKFLOWS / "pull-request.yml")["concurrency"]["cancel-in-progress"] is True
-
-
-def test_release_starts_on_main_only() -> None:
-    """Only a push to main releases, and only where a repository variable names the targets."""
-    workflow = read_workflow(WORKFLOWS / "release.yml")
-    assert workflow["on"] == {"push": {"branches": ["main"]}}
-    assert workflow["jobs"]["release"]["if"] == "vars.SLIPWAY_TARGETS != ''"
-
-
-def test_environments_are_two() -> None:
-    """A release may wait for a reviewer; its recovery has an environment of its own, which nobody has to approve."""
-    found = {name: job.get("environment") for name, job in read_jobs("release.yml").items()}
-    assert found == {"checks": None, "release": "production", "recover": "production-rollback"}
-
-
-def test_jobs_with_secrets_install_the_release_lock_only() -> None:
-    """Beside production secrets nothing of the service and no test tool is installed, and no container is pulled."""
-    for path in WORKFLOWS.glob("*.yml"):
-        for job in read_jobs(path.name).values():
-            if "environment" not in job:
-                continue
-            locks = [step["with"]["locks"] for step in job["steps"] if step.get("uses") == "./.github/actions/setup"]
-            assert locks == [RELEASE_LOCK]
-            assert not any("pip" in step.get("run", "") for step in job["steps"])
-            assert not {"container", "services"} & {*job}
-
-
 def test_setup_installs_by_hash_only() -> None:
     """What is installed is a wheel that a lock names by hash, and nothing that it brings along."""
     action = yaml.safe_load((ROOT / ".github" / "actions" / "setup" / "action.yml").read_text())
@@ -213,18 +137,27 @@ def test_setup_installs_by_hash_only() -> None:
     assert words[words.index("--only-binary") + 1] == ":all:"
 
 
-def read_config() -> Config:
-    """Read slipway.toml as a user has it, whether or not its URL is filled in."""
-    table = tomllib.loads((ROOT / "slipway.toml").read_text())
-    return parse({**table, "render": {"url": "https://example.com"}})
+def test_actions_of_ours_install_and_do_nothing_else() -> None:
+    """The actions that jobs with secrets may use are these two, and each ends with one install of what a lock names."""
+    assert {f"./{path.parent.relative_to(ROOT)}" for path in ACTIONS} == {*OURS}
+    runs = [step["run"] for path in ACTIONS for step in File.read(path).steps if "run" in step]
+    assert sorted(run.strip().splitlines()[-1] for run in runs) == [INSTALL_CLI, INSTALL_LOCKS]
 
 
-def test_deadlines_fit_into_the_jobs() -> None:
-    """A job's time limit never cuts off a stage that is still within its own deadline, whatever the targets."""
-    config = read_config()
-    plan_s = config.verify.deadline_s + config.baseline.duration_s
-    forward_s = plan_s + config.deploy.deadline_s + config.verify.deadline_s
-    back_s = max(config.rollback.deadline_s, config.verify.deadline_s) + LOOKS * READ_S
-    jobs, targets = read_jobs("release.yml"), len(config.release.targets)
-    assert targets * (forward_s + back_s) + config.bake.most_s <= jobs["release"]["timeout-minutes"] * 60
-    assert targets * back_s <= jobs["recover"]["timeout-minutes"] * 60
+def test_the_cli_is_one_version_by_hash() -> None:
+    """The CLI is pinned, and its lock agrees and has a strong hash of every package."""
+    package, lock = (json.loads((CLI / name).read_text()) for name in ("package.json", "package-lock.json"))
+    root, *others = lock["packages"].values()
+    (version,) = package["dependencies"].values()
+    assert re.fullmatch(r"\d+\.\d+\.\d+", version)
+    assert root["dependencies"] == package["dependencies"] == {"vercel": version}
+    assert lock["packages"]["node_modules/vercel"]["version"] == version
+    assert [each for each in others if not each.get("integrity", "").startswith("sha512-")] == []
+
+
+def test_node_is_young_enough_and_not_from_a_cache() -> None:
+    """Node is a version that the CLI's package allows; what runs beside secrets comes from no cache."""
+    needed = json.loads((CLI / "package.json").read_text())["engines"]["node"]
+    (node,) = [step for path in ACTIONS for step in File.read(path).steps if "setup-node@" in step.get("uses", "")]
+    assert int(node["with"]["node-version"]) >= int(needed.removeprefix(">="))
+    assert (node["with"]["package-manager-cache"], "cache" in node["with"]) == (False, False)

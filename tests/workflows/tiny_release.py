@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import tomli_w
 
@@ -24,11 +26,15 @@ from scripts.rehearsal.world import SCALE, rehearsed
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = (".github", "scripts")
 FILES = (
-    *(".gitignore", ".python-version", "mypy.ini", "pytest.ini", "ruff.toml", "render.yaml"),
+    *(".gitignore", ".python-version", "mypy.ini", "pytest.ini", "ruff.toml", "render.yaml", "vercel.json"),
     *("requirements.in", "requirements.txt", "requirements-dev.in", "requirements-dev.txt"),
 )
+MADE = ("__pycache__", "node_modules")  # below those folders, and in no commit
 HOOK_KEY = "hook-key-that-nobody-may-read"
 API_KEY = "api-key-that-nobody-may-read"
+TOKEN = "token_that_nobody_may_read"  # of the characters that the CLI takes
+BYPASS = "bypass-that-nobody-may-read"
+SECRETS = (HOOK_KEY, API_KEY, TOKEN, BYPASS)
 
 SERVICE_FILE = "app/main.py"
 TEST_FILE = "tests/test_service.py"
@@ -46,9 +52,12 @@ import itertools
 import json
 import os
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
-WHO = {"commit": os.environ.get("RENDER_GIT_COMMIT"), "instance": os.environ.get("RENDER_INSTANCE_ID")}
+BAKED = Path(__file__).with_name("baked_commit.txt")
+COMMIT = BAKED.read_text().strip() if BAKED.is_file() else os.environ.get("RENDER_GIT_COMMIT")
+WHO = {"commit": COMMIT, "instance": os.environ.get("RENDER_INSTANCE_ID")}
 REQUESTS = itertools.count()
 
 
@@ -140,8 +149,8 @@ class Tiny:
 
 
 @contextlib.asynccontextmanager
-async def tiny_release(folder: Path) -> AsyncIterator[Tiny]:
-    """Make the repository below a folder, and bring its first commit up as a person would."""
+async def tiny_release(folder: Path, more: Mapping[str, Any] = MappingProxyType({})) -> AsyncIterator[Tiny]:
+    """Make the repository below a folder, and bring its first commit up; `more` is for its slipway.toml."""
     repository = folder / "repository"
     _write(repository)
     async with (
@@ -157,7 +166,7 @@ async def tiny_release(folder: Path) -> AsyncIterator[Tiny]:
             requirements=(ROOT / "requirements.txt").read_text(encoding="utf-8"),
         ) as cloud,
     ):
-        table = rehearsed(ROOT / "slipway.toml", edge.url, cloud.api_url, SETTINGS)
+        table = {**rehearsed(ROOT / "slipway.toml", edge.url, cloud.api_url, SETTINGS), **more}
         (repository / "slipway.toml").write_text(tomli_w.dumps(table), encoding="utf-8")
         await git("init", "--quiet", "--initial-branch=main", str(repository))
         baseline = await _commit(repository, "The tiny service")
@@ -167,7 +176,7 @@ async def tiny_release(folder: Path) -> AsyncIterator[Tiny]:
 
 def _write(repository: Path) -> None:
     for name in FOLDERS:
-        shutil.copytree(ROOT / name, repository / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, repository / name, ignore=shutil.ignore_patterns(*MADE))
     for name in FILES:
         shutil.copy(ROOT / name, repository / name)
     written = {"app/__init__.py": PACKAGE, SERVICE_FILE: SERVICE, TEST_FILE: TEST, ".coveragerc": COVERAGE}
@@ -184,8 +193,13 @@ async def _commit(repository: Path, message: str) -> str:
 
 def our_blobs() -> dict[str, str]:
     """Give what `Tiny.blobs` must be."""
-    paths = [path for name in FOLDERS for path in (ROOT / name).rglob("*") if path.is_file()]
-    return {str(path.relative_to(ROOT)): _blob(path) for path in paths if "__pycache__" not in path.parts}
+    return {str(path.relative_to(ROOT)): _blob(path) for name in FOLDERS for path in _files(ROOT / name)}
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in folder.walk():
+        folders[:] = [name for name in folders if name not in MADE]
+        yield from (parent / name for name in names if name not in MADE)  # a link to such a folder is no folder
 
 
 def _blob(path: Path) -> str:

@@ -27,7 +27,7 @@ from scripts.platforms import History
 from scripts.probe import Witness
 from scripts.release import Baseline, Deployment, DeployState, Release, Sha, Stage
 from scripts.report import Result, judge_result
-from scripts.stage import Ports, Target, run_stage
+from scripts.stage import Ports, Target, Verdicts, run_stage
 from scripts.state import RunState, TargetState
 from scripts.verdict import Verdict
 
@@ -130,6 +130,7 @@ class Cloud:
     clock: StillClock
     cut: Cut
     name: str = "render"
+    stages: bool = False
     instances: int = 1
     has_key: bool = True
     tells_instances: bool = True  # numInstances in the API's answer
@@ -389,7 +390,7 @@ class StraightLine(Checkout):
         return commit in LINE and ancestor in LINE and LINE.index(commit) >= LINE.index(ancestor)
 
 
-BODIES: dict[Stage, Callable[[Ports], Verdict]] = {
+BODIES: dict[Stage, Callable[[Ports], Verdicts]] = {
     Stage.DEPLOY: deploy.deploy,
     Stage.VERIFY: verify.verify,
     Stage.PROMOTE: promote.promote,
@@ -422,11 +423,10 @@ class World:
         witness = Witness(client, self.clock, checks, self.config.probe.rate_per_s, spawn=lambda work: work())
         return Ports(
             config=self.config,
-            targets=(Target("render", self.cloud, URL, self.configured_instances),),
+            targets=(Target("render", self.cloud, URL, self.configured_instances, witness),),
             journal=CutJournal(self.folder, self.clock, self.cut),
             clock=self.clock,
             console=Console(err=self.told, out=self.told),
-            witness=witness,
             checkout=StraightLine(self.folder),
             folder=self.folder,
         )

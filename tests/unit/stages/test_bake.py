@@ -53,7 +53,7 @@ def test_sick_candidate_is_rolled_back(tmp_path: Path) -> None:
 def test_errors_under_verify_count(tmp_path: Path, seconds: int, within_s: float) -> None:
     """What failed while the candidate was being verified is evidence, so the bake needs less."""
     world = baking(tmp_path)
-    sick = {check.name: [5, 5] for check in world.ports().witness.deciding}
+    sick = {check.name: [5, 5] for check in world.ports().targets[0].witness.deciding}
     world.ports().journal.append(Kind.PROOF, "render", commit=NEW, seconds=[sick] * seconds)
     world.cloud.sick.add(NEW)
     began_s = world.clock.now_s

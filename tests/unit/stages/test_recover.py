@@ -11,6 +11,7 @@ from scripts.preview import preview
 from scripts.recover import recover
 from scripts.release import Stage
 from scripts.report import Result
+from scripts.verdict import worst
 from tests.unit.stages.clouds import NEW, NEWER, OLD, Killed, World, old_and_new
 
 
@@ -185,9 +186,9 @@ def lost_with_its_journal(folder: Path, *, sick: bool, key: bool = True) -> Worl
 def test_lost_journal_is_rebuilt_from_the_platform(tmp_path: Path, sick: bool) -> None:
     """Without a journal, `recover` finds by the platform what was shipped and what served before."""
     world = lost_with_its_journal(tmp_path, sick=sick)
-    assert recover(world.ports(), world.release).exit_code == 0
+    assert worst(recover(world.ports(), world.release).values()).exit_code == 0
     assert world.cloud.commits_later() == {OLD}
-    assert recover(world.ports(), world.release).exit_code == 0
+    assert worst(recover(world.ports(), world.release).values()).exit_code == 0
     assert world.cloud.asked("roll_back") == [OLD]
 
 
@@ -195,7 +196,7 @@ def test_lost_journal_without_a_key_needs_a_person(tmp_path: Path) -> None:
     """With neither a journal nor an API key nobody can say what served before: 13, and nothing is changed."""
     world = lost_with_its_journal(tmp_path, sick=True, key=False)
     before = list(world.cloud.mutations)
-    assert recover(world.ports(), world.release).exit_code == 13
+    assert worst(recover(world.ports(), world.release).values()).exit_code == 13
     assert world.cloud.mutations == before
 
 
@@ -203,5 +204,5 @@ def test_lost_journal_of_a_run_that_deployed_nothing(tmp_path: Path) -> None:
     """Without a journal, a deploy of the same commit from before the run is not this run's to undo."""
     world = lost_with_its_journal(tmp_path, sick=True)
     later = replace(world.release, started_at=world.clock.now() + timedelta(seconds=1))
-    assert recover(world.ports(), later).exit_code == 0
+    assert worst(recover(world.ports(), later).values()).exit_code == 0
     assert world.cloud.commits() == {NEW}

@@ -1,0 +1,41 @@
+"""Proves what an archive is: unpacked and started as on Vercel, its function answers `/version` with the commit."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import httpx
+
+from scripts.artifact import Artifact
+from scripts.building.pack import OUTPUT, find_functions
+from scripts.function import Function, FunctionFailedError, serve_function
+from scripts.release import Sha, parse_sha, short
+from scripts.verdict import Verdict, failed, passed
+
+ANSWER_LIMIT_S = 15.0
+
+
+async def prove(artifact: Artifact, folder: Path) -> Verdict:
+    """Unpack the archive, start the function in it, and ask which commit it is."""
+    await asyncio.to_thread(artifact.unpack, folder)
+    log = folder.with_suffix(".log")
+    try:
+        async with serve_function(find_functions(folder / OUTPUT)[0], log) as function:
+            return await _ask(function, artifact.commit)
+    except FunctionFailedError as error:
+        return failed(str(error), "mend the service; nothing was deployed")
+
+
+async def _ask(function: Function, commit: Sha) -> Verdict:
+    try:
+        async with httpx.AsyncClient(trust_env=False, timeout=ANSWER_LIMIT_S) as client:
+            answer = await client.get(f"{function.url}/version")
+        told = answer.json().get("commit") if answer.status_code == httpx.codes.OK else None
+    except (httpx.HTTPError, ValueError, AttributeError) as error:
+        return failed(f"the function gives no answer to /version: {error!r}\n{function.last_lines()}".strip())
+    if parse_sha(told) == commit:
+        return passed(f"its function answers /version with {short(commit)}")
+    said = f"status {answer.status_code}" if told is None else f"commit {told!r}"
+    what = f"the function answers /version with {said}, and {commit} was built"
+    return failed(f"{what}\n{function.last_lines()}".strip(), "let /version report the content of baked_commit.txt")

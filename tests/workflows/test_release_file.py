@@ -1,0 +1,177 @@
+"""release.yml as data: the order of its stages, what it waits for, and what is there beside the secrets."""
+
+import tomllib
+from typing import Any
+
+import pytest
+
+from scripts.build import BUILD_LIMIT_S
+from scripts.config import Config, parse
+from scripts.function import START_LIMIT_S
+from scripts.release import STAGES, Stage
+from scripts.stage import READ_S
+from tests.workflows.hollow import ROOT, WORKFLOWS, read_jobs, read_workflow
+from tests.workflows.rules import RELEASE_LOCK, File
+
+LOOKS = 10  # at what a platform says, beside the deadlines, for each target
+SETUP_S = 300  # checkout, Python, Node, and what is installed
+CLI_ACTION = "./.github/actions/vercel-cli"
+VERCEL_IS_A_TARGET = "contains(vars.SLIPWAY_TARGETS, 'vercel')"
+SECRETS = ("RENDER_DEPLOY_HOOK_URL", "RENDER_API_KEY", "VERCEL_TOKEN", "VERCEL_AUTOMATION_BYPASS_SECRET")
+
+
+def test_checks_come_first_and_get_no_secrets() -> None:
+    """Pull requests and releases call the same checks and hand them no secret; build and release wait for them."""
+    calls = [read_jobs(name)["checks"] for name in ("pull-request.yml", "release.yml")]
+    assert {call["uses"] for call in calls} == {"./.github/workflows/checks.yml"}
+    assert not any("secrets" in call or "with" in call for call in calls)
+    jobs = read_jobs("release.yml")
+    assert (jobs["build"]["needs"], jobs["release"]["needs"]) == ("checks", ["checks", "build"])
+
+
+def test_release_runs_the_stages_in_order() -> None:
+    """The steps are the stages in their order, then the rollback, then the report."""
+    commands = [step["run"] for step in read_jobs("release.yml")["release"]["steps"] if "run" in step]
+    stages = (*STAGES, Stage.ROLLBACK, Stage.REPORT)
+    assert commands == [f"exec python -m scripts {stage}" for stage in stages]
+
+
+def test_baseline_is_kept_before_anything_changes() -> None:
+    """The baseline is kept between plan and deploy, the journal at the end; `recover` lays it over the first."""
+    steps = read_jobs("release.yml")["release"]["steps"]
+    uploads = [place for place, step in enumerate(steps) if step.get("uses", "").startswith("actions/upload-artifact@")]
+    baseline, journal = (steps[place] for place in uploads)
+    assert steps[uploads[0] - 1]["run"].endswith(" plan")
+    assert steps[uploads[0] + 1]["run"].endswith(" deploy")
+    assert "if" not in baseline
+    assert baseline["with"]["if-no-files-found"] == "error"
+    assert (steps[-1], journal["if"], journal["with"]["overwrite"]) == (journal, "always()", True)
+    assert all(step["with"]["include-hidden-files"] is True for step in (baseline, journal))
+    fetched = find_steps("recover", "actions/download-artifact")
+    assert all(step["continue-on-error"] is True for step in fetched)
+    for step, upload in zip(fetched, (baseline, journal), strict=True):
+        assert step["with"].items() <= upload["with"].items()
+
+
+def find_steps(job: str, action: str) -> list[dict[str, Any]]:
+    """Find the steps of a job of release.yml that use an action."""
+    steps = read_jobs("release.yml")[job]["steps"]
+    return [step for step in steps if step.get("uses", "").partition("@")[0] == action]
+
+
+def test_what_was_built_is_what_is_deployed() -> None:
+    """The build is uploaded whole or not at all, and fetched to where `deploy` looks before anything is planned."""
+    (upload,) = find_steps("build", "actions/upload-artifact")
+    (fetch,) = find_steps("release", "actions/download-artifact")
+    assert upload["with"] == {"name": "build", "path": "build", "if-no-files-found": "error", "overwrite": True}
+    assert fetch["with"] == {"name": "build", "path": "build"}
+    build, steps = (read_jobs("release.yml")[job]["steps"] for job in ("build", "release"))
+    assert [step["run"] for step in build if "run" in step] == ["exec python -m scripts build"]
+    assert build[-1] == upload
+    assert [step["name"] for step in steps if "name" in step][:2] == ["Fetch the build", "Plan"]
+
+
+def test_without_vercel_there_is_no_trace_of_it() -> None:
+    """Where Vercel is no target nothing is built or fetched, and neither Node nor the CLI is installed."""
+    jobs = read_jobs("release.yml")
+    assert jobs["build"]["if"] == VERCEL_IS_A_TARGET
+    only_there = [*find_steps("release", "actions/download-artifact"), *find_steps("release", CLI_ACTION)]
+    only_there += find_steps("recover", CLI_ACTION)
+    assert [step.get("if") for step in only_there] == [VERCEL_IS_A_TARGET] * 3
+
+
+def test_no_failure_of_a_stage_is_passed_over() -> None:
+    """No step of the release may fail unnoticed, and the rollback follows a failure as well as a cancel."""
+    steps = read_jobs("release.yml")["release"]["steps"]
+    assert not any("continue-on-error" in step for step in steps)
+    conditions = {step.get("name", step.get("uses")): step["if"] for step in steps if "if" in step}
+    assert conditions == {
+        CLI_ACTION: VERCEL_IS_A_TARGET,
+        "Fetch the build": VERCEL_IS_A_TARGET,
+        "Roll back": "failure() || cancelled()",
+        "Report": "always()",
+        "Keep the journal": "always()",
+    }
+
+
+def test_recovery_does_without_the_cli() -> None:
+    """Where the CLI cannot be installed, `recover` still begins: it says what is missing, and Render goes back."""
+    (step,) = find_steps("recover", CLI_ACTION)
+    assert step["continue-on-error"] is True
+
+
+def test_recovery_follows_a_failure_and_a_cancel() -> None:
+    """The second job begins after a release that failed, was cancelled or lost, unless its deploy never began."""
+    jobs = read_jobs("release.yml")
+    began, ended, changed = jobs["recover"]["if"].split(" && ")
+    assert (jobs["recover"]["needs"], began) == ("release", "always()")
+    assert ended == """contains(fromJSON('["failure","cancelled"]'), needs.release.result)"""
+    assert changed == "needs.release.outputs.deploy != 'skipped'"
+    assert jobs["release"]["outputs"] == {"deploy": "${{ steps.deploy.outcome }}"}
+    (deploy,) = [step for step in jobs["release"]["steps"] if step.get("id") == "deploy"]
+    assert deploy["run"] == "exec python -m scripts deploy"
+
+
+def test_release_is_never_cut_short() -> None:
+    """A newer push waits for a release that has begun; on a pull request it ends the older run."""
+    assert read_workflow(WORKFLOWS / "release.yml")["concurrency"] == {"group": "release", "cancel-in-progress": False}
+    assert read_workflow(WORKFLOWS / "pull-request.yml")["concurrency"]["cancel-in-progress"] is True
+
+
+def test_release_starts_on_main_only() -> None:
+    """Only a push to main releases; whether it does depends on a condition that replaces GitHub's own `success()`."""
+    workflow = read_workflow(WORKFLOWS / "release.yml")
+    assert workflow["on"] == {"push": {"branches": ["main"]}}
+    assert " && !cancelled() && " in workflow["jobs"]["release"]["if"]
+
+
+def test_environments_are_two() -> None:
+    """A release may wait for a reviewer; its recovery has an environment of its own, which nobody has to approve."""
+    found = {name: job.get("environment") for name, job in read_jobs("release.yml").items()}
+    assert found == {"checks": None, "build": None, "release": "production", "recover": "production-rollback"}
+
+
+def test_jobs_with_secrets_install_the_release_lock_only() -> None:
+    """Beside production secrets there is no package of the service and no test tool."""
+    locks = {}
+    for path in WORKFLOWS.glob("*.yml"):
+        for name, job in File.read(path).secret_jobs.items():
+            locks[name] = [step["with"]["locks"] for step in job["steps"] if "locks" in step.get("with", {})]
+    assert locks == {"release": [RELEASE_LOCK], "recover": [RELEASE_LOCK]}
+
+
+@pytest.mark.parametrize("job", ["release", "recover"])
+def test_secrets_reach_the_stages_only(job: str) -> None:
+    """Every stage that asks a platform or a service gets every secret by its name; nothing else gets any."""
+    every = {name: f"${{{{ secrets.{name} }}}}" for name in SECRETS}
+    for step in read_jobs("release.yml")[job]["steps"]:
+        is_stage = "run" in step and not step["run"].endswith(" report")
+        assert step.get("env", {}) == (every if is_stage else {}), step
+
+
+def read_config() -> Config:
+    """Read slipway.toml as a user has it, whether or not its URL is filled in."""
+    table = tomllib.loads((ROOT / "slipway.toml").read_text())
+    return parse({**table, "render": {"url": "https://example.com"}})
+
+
+@pytest.mark.parametrize("targets", [1, 2])
+def test_deadlines_fit_into_the_jobs(targets: int) -> None:
+    """A job's time limit never cuts off a stage that is still within its own deadline, whatever the targets.
+
+    One is deployed to after the other, and where they go alone, each goes back by itself; all else is side by side.
+    """
+    config, jobs = read_config(), read_jobs("release.yml")
+    prove_s = config.verify.deadline_s
+    plan_s = prove_s + config.baseline.duration_s
+    promote_s = 2 * prove_s  # until the platform says so, and until the service does
+    back_s = max(config.rollback.deadline_s, prove_s) + LOOKS * READ_S
+    once_s = SETUP_S + plan_s + prove_s + promote_s + config.bake.most_s
+    assert once_s + targets * (config.deploy.deadline_s + back_s) <= jobs["release"]["timeout-minutes"] * 60
+    assert SETUP_S + back_s <= jobs["recover"]["timeout-minutes"] * 60
+
+
+def test_build_fits_into_its_job() -> None:
+    """The time limit of the build job leaves the builder its own, and the function time to start and answer."""
+    limit_s = read_jobs("release.yml")["build"]["timeout-minutes"] * 60
+    assert SETUP_S + BUILD_LIMIT_S + 2 * START_LIMIT_S <= limit_s
