@@ -17,6 +17,7 @@ from pathlib import Path
 
 from scripts.artifact import ARCHIVE, Artifact, hash_file
 from scripts.building import Order
+from scripts.building.blocking import to_the_end
 from scripts.building.builder import build_new
 from scripts.building.keep import Kept, share_downloads
 from scripts.building.pack import OUTPUT, find_functions, measure, pack, read_installed
@@ -55,7 +56,7 @@ async def build_artifact(order: Order, output: Path) -> Built:
 
 
 async def _build(order: Order, folder: Path, output: Path) -> Built:
-    tools = await asyncio.to_thread(find_tools, order.root, order.environment)
+    tools = await to_the_end(find_tools, order.root, order.environment)
     source = await export(order.repository, order.commit, order.include, folder / "source")
     if source.left_out:
         order.say(f"left out, because they may hold secrets: {', '.join(source.left_out)}")
@@ -63,13 +64,13 @@ async def _build(order: Order, folder: Path, output: Path) -> Built:
     if not verdict.passed:
         return Built(verdict)
     packed = folder / ARCHIVE
-    await asyncio.to_thread(pack, source.folder, packed)
+    await to_the_end(pack, source.folder, packed)
     order.say("starting the function")
     proof = await prove(_artifact(folder, source, tools), folder / "proof")
     if not proof.passed:
         return Built(proof)
     artifact = _artifact(folder, source, tools, output)
-    await asyncio.to_thread(publish, packed, artifact)
+    await to_the_end(publish, packed, artifact)
     return Built(passed(f"{verdict.reason}; {proof.reason}"), artifact)
 
 
@@ -78,12 +79,12 @@ async def _make(order: Order, tools: Tools, source: Source, folder: Path) -> Ver
     if order.cache is None:
         return await build_new(order, tools, source, folder)
     kept = await Kept.find(order.cache, order.repository, source, order.include, tools)
-    if await asyncio.to_thread(kept.restore, source):
+    if await to_the_end(kept.restore, source):
         return passed(f"the same paths as an earlier build, {short(source.commit)} baked in")
     share_downloads(order.cache, source.folder)
     verdict = await build_new(order, tools, source, folder)
     if verdict.passed:
-        await asyncio.to_thread(kept.store, source)
+        await to_the_end(kept.store, source)
     return verdict
 
 
@@ -142,9 +143,14 @@ async def _build_checkout(
     """Build; SIGINT and SIGTERM end the builder and the function first."""
     root = Path((await git("-C", str(here), "rev-parse", "--show-toplevel")).strip())
     order = Order(root, commit, section.include, environment, lambda text: console.state("vercel", text))
-    building = asyncio.ensure_future(build_artifact(order, output))
+    building = asyncio.create_task(build_artifact(order, output))
+
+    def end() -> None:
+        if not building.cancelling():  # a second signal would cut the cleaning up
+            building.cancel()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, building.cancel)
+        asyncio.get_running_loop().add_signal_handler(number, end)
     try:
         return await building
     except asyncio.CancelledError as error:

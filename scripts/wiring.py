@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,12 +21,14 @@ from scripts.journal import Journal
 from scripts.platforms import render, vercel
 from scripts.platforms.render import Render
 from scripts.platforms.vercel import Vercel, bypass_headers
+from scripts.platforms.vercel_cli import cli_tool
 from scripts.probe import Witness
 from scripts.redaction import Secret, read_secrets
 from scripts.release import Release, Sha
 from scripts.stage import Ports, Target
 
 Environment = Mapping[str, str]
+CLI = Path(__file__).resolve().parents[1] / ".github" / "vercel-cli"
 
 
 def configure(arguments: argparse.Namespace, environment: Environment) -> tuple[Config, dict[str, Secret]]:
@@ -98,7 +101,9 @@ def _target(given: Given, name: str) -> Target:
 
 
 def _vercel(given: Given, settings: VercelSection) -> Vercel:
-    return Vercel(given.client, given.secrets, settings)
+    built = getattr(given.arguments, "build", Path("build"))
+    tool = cli_tool(CLI, given.environment, settings.api_url)
+    return Vercel(given.client, given.secrets, settings, tool, functools.partial(read_artifact, built))
 
 
 def lost_release(arguments: argparse.Namespace, environment: Environment, ports: Ports) -> Release | None:

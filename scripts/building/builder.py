@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from scripts.building import Order
+from scripts.building.blocking import to_the_end
 from scripts.building.pack import OUTPUT, find_functions, judge_output, prune, read_installed, read_python
 from scripts.building.packages import NotComparableError, judge_packages, read_requirements, read_uv_lock
 from scripts.building.source import REQUIREMENTS, Source
@@ -45,7 +46,7 @@ async def _run_builder(order: Order, tools: Tools, source: Source, folder: Path,
     """Run the CLI's build, without a token and without asking Vercel anything."""
     home, log = folder / "home", folder / "builder.log"
     home.mkdir()
-    environment = await asyncio.to_thread(builder_environment, tools, order.environment, python, home)
+    environment = await to_the_end(builder_environment, tools, order.environment, python, home)
     project = source.folder / ".vercel" / "project.json"
     project.parent.mkdir(exist_ok=True)
     project.write_text(PROJECT, encoding="utf-8")

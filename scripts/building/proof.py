@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import httpx
 
 from scripts.artifact import Artifact
+from scripts.building.blocking import to_the_end
 from scripts.building.pack import OUTPUT, find_functions
 from scripts.function import Function, FunctionFailedError, serve_function
 from scripts.release import Sha, parse_sha, short
 from scripts.verdict import Verdict, failed, passed
 
 ANSWER_LIMIT_S = 15.0
+VARIABLES = {"VERCEL_URL": "build.localhost", "VERCEL_DEPLOYMENT_ID": "dpl_build"}
 
 
 async def prove(artifact: Artifact, folder: Path) -> Verdict:
     """Unpack the archive, start the function in it, and ask which commit it is."""
-    await asyncio.to_thread(artifact.unpack, folder)
+    await to_the_end(artifact.unpack, folder)
     log = folder.with_suffix(".log")
     try:
-        async with serve_function(find_functions(folder / OUTPUT)[0], log) as function:
+        async with serve_function(find_functions(folder / OUTPUT)[0], log, VARIABLES) as function:
             return await _ask(function, artifact.commit)
     except FunctionFailedError as error:
         return failed(str(error), "mend the service; nothing was deployed")

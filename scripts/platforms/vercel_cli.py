@@ -70,7 +70,7 @@ def find_cli(folder: Path, environment: Mapping[str, str]) -> tuple[str, ...]:
     Raises:
         ConfigError: no Node, one that is too old, or the CLI is not installed as pinned.
     """
-    node = _find_node(environment)
+    node = find_node(environment)
     pinned = _read_object(folder / "package.json").get("dependencies")
     version = pinned.get(PACKAGE) if isinstance(pinned, dict) else None
     if not isinstance(version, str):
@@ -182,7 +182,12 @@ def _kill(child: subprocess.Popen[bytes]) -> None:
     child.wait()
 
 
-def _find_node(environment: Mapping[str, str]) -> str:
+def find_node(environment: Mapping[str, str]) -> str:
+    """Give Node's path.
+
+    Raises:
+        ConfigError: there is none on PATH, or one that is too old.
+    """
     path = environment.get("PATH", os.defpath)
     node = shutil.which("node", path=path)
     if node is None:

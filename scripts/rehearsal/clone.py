@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,15 +20,17 @@ RAISES = '\nraise RuntimeError("rehearsal: this commit cannot start")\n'
 SICK = '''
 
 class _Sick:
-    """Rehearsal: a fifth of the answers are 500, but the platform's health check stays well."""
+    """Rehearsal: a share of the answers are 500, but the platform's health check stays well."""
 
     def __init__(self, app):
+        import os
         import random
 
         self.app, self.random = app, random.Random(1)
+        self.share = SHARE if os.environ.get("VARIABLE") else 0.0
 
     async def __call__(self, scope, receive, send):
-        sick = scope["type"] == "http" and not scope["path"].startswith("/health") and self.random.random() < 0.2
+        sick = scope["type"] == "http" and not scope["path"].startswith("/health") and self.random.random() < self.share
         if not sick:
             return await self.app(scope, receive, send)
         await send({"type": "http.response.start", "status": 500, "headers": []})
@@ -36,6 +39,13 @@ class _Sick:
 
 app = _Sick(app)
 '''
+
+CRASHES_ON_VERCEL = """
+import os
+
+if os.environ.get("VERCEL"):
+    raise RuntimeError("rehearsal: this commit cannot start as a function")
+"""
 
 Change = Callable[[str], str]
 
@@ -52,7 +62,38 @@ def crashes_at_start(source: str) -> str:
 
 def fails_a_fifth(source: str) -> str:
     """Wrap the application so that a fifth of the answers outside `/health` are 500."""
-    return source + SICK
+    return _sick(source, "0.2", "PATH")
+
+
+def fails_a_fifth_on_render(source: str) -> str:
+    """Do the same, but only where Render's own variable is set."""
+    return _sick(source, "0.2", "RENDER")
+
+
+def fails_a_fifth_on_vercel(source: str) -> str:
+    """Do the same, but only where Vercel's own variable is set."""
+    return _sick(source, "0.2", "VERCEL")
+
+
+def fails_on_vercel(source: str) -> str:
+    """Answer 500 to everything under `/api`, where Vercel's own variable is set."""
+    return _sick(source, "1.0", "VERCEL").replace(
+        'not scope["path"].startswith("/health")', 'scope["path"].startswith("/api")'
+    )
+
+
+def crashes_on_vercel(source: str) -> str:
+    """Make the entry module fail on import, where Vercel's own variable is set."""
+    return source + CRASHES_ON_VERCEL
+
+
+def names_no_package(source: str) -> str:
+    """Pin a version in requirements.txt that no package index has."""
+    return re.sub(r"^fastapi==\S+", "fastapi==0.0.0.1", source, flags=re.MULTILINE)
+
+
+def _sick(source: str, share: str, variable: str) -> str:
+    return source + SICK.replace("SHARE", share).replace("VARIABLE", variable)
 
 
 async def make_clone(repository: Path, folder: Path) -> str:

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from scripts.errors import UsageError
-from scripts.rehearsal.clone import Change, crashes_at_start, fails_a_fifth, harmless
+from scripts.rehearsal.clone import (
+    ENTRY,
+    Change,
+    crashes_at_start,
+    crashes_on_vercel,
+    fails_a_fifth,
+    fails_a_fifth_on_render,
+    fails_a_fifth_on_vercel,
+    fails_on_vercel,
+    harmless,
+    names_no_package,
+)
 from scripts.rehearsal.clouds.render import Faults
+from scripts.rehearsal.clouds.vercel import VercelFaults
+from scripts.rehearsal.runner import BUILD
 from scripts.release import Stage
 from scripts.report import Result
 
@@ -18,21 +32,31 @@ LOST_IN_BAKE_S = 2.0  # how far into the bake the runner is killed
 class Expected:
     """What must be seen. `stage` stops the release; limits are seconds, None where nothing is to be timed.
 
-    `recovered_s` counts from the decision to the proof, beyond the platform's own time for a rollback.
+    `serving` is "candidate" or "baseline" on every target but those that `except_on` names. `recovered_s` counts from
+    the decision to the last proof, beyond the platforms' own time for a rollback.
     """
 
-    stage: Stage | None
+    stage: str | None
     exit_code: int
-    serving: str  # "candidate" or "baseline"
+    serving: str
     result: Result
     user_failures: int = 0
     detected_s: float | None = None
     recovered_s: float | None = None
+    except_on: Mapping[str, str] = field(default_factory=dict)
+
+    def serving_on(self, target: str) -> str:
+        """Give what must serve on a target at the end."""
+        return self.except_on.get(target, self.serving)
 
 
 @dataclass(frozen=True)
 class Drill:
-    """One rehearsed fault: in the commit, in the platform, or in the runner."""
+    """One rehearsed fault: in the commit, in a platform, or in the runner.
+
+    `needs` are the targets without which it cannot be played; `where` the one with the fault, if it is not in all.
+    `on_both` is what must be seen where it is played with more targets than it needs.
+    """
 
     name: str
     what: str
@@ -42,9 +66,112 @@ class Drill:
     settings: dict[str, dict[str, float]] = field(default_factory=dict)
     kill_in: Stage | None = None
     linger_s: float = 0.0  # watched after the end: nothing may change by itself
+    file: Path = ENTRY  # of the change
+    vercel_faults: Callable[[], VercelFaults] = VercelFaults
+    needs: tuple[str, ...] = ("render",)
+    where: str | None = None
+    on_both: Expected | None = None
+
+    def expected_with(self, targets: Sequence[str]) -> Expected:
+        """Give what must be seen with these targets."""
+        return self.on_both if self.on_both is not None and set(targets) != set(self.needs) else self.expected
 
 
 BLOCKED = Expected(Stage.DEPLOY, 10, "baseline", Result.NEVER_STARTED)
+
+BOTH = ("render", "vercel")
+
+
+def _went_back(stage: str, exit_code: int = 10, user_failures: int = 0) -> Expected:
+    """Both targets are on the old release at the end, soon after the decision."""
+    return Expected(stage, exit_code, "baseline", Result.ROLLED_BACK, user_failures, recovered_s=10)
+
+
+VERCEL_DRILLS: tuple[Drill, ...] = (
+    Drill(
+        "vercel-build-fails",
+        "a requirement that no index has: the function cannot be built, and Render is not touched",
+        names_no_package,
+        Expected(BUILD, 10, "baseline", Result.NEVER_STARTED),
+        file=Path("requirements.txt"),
+        needs=BOTH,
+        where="vercel",
+    ),
+    Drill(
+        "vercel-function-dies-on-import",
+        "the commit starts on Render and fails on import on Vercel: `build` starts the function and sees it",
+        crashes_on_vercel,
+        Expected(BUILD, 10, "baseline", Result.NEVER_STARTED),
+        needs=BOTH,
+        where="vercel",
+    ),
+    Drill(
+        "vercel-staged-errors",
+        "the function answers 500 on Vercel only: seen at its staged URL, before any user",
+        fails_on_vercel,
+        _went_back(Stage.VERIFY),
+        settings={"verify": {"deadline_s": 5}},
+        needs=BOTH,
+        where="vercel",
+    ),
+    Drill(
+        "vercel-deploy-false-success",
+        "the CLI exits 0, and the deployment ends in ERROR",
+        harmless,
+        _went_back(Stage.DEPLOY),
+        vercel_faults=lambda: VercelFaults(deploy_ends_in_error=True),
+        needs=BOTH,
+        where="vercel",
+    ),
+    Drill(
+        "vercel-promote-refused",
+        "the platform refuses the promotion",
+        harmless,
+        _went_back(Stage.PROMOTE, 12),
+        vercel_faults=lambda: VercelFaults(promote_refused=True),
+        needs=BOTH,
+        where="vercel",
+    ),
+    Drill(
+        "vercel-alias-never-assigned",
+        "the promotion is accepted and never ends",
+        harmless,
+        _went_back(Stage.PROMOTE),
+        vercel_faults=lambda: VercelFaults(alias_never_assigned=True),
+        settings={"verify": {"deadline_s": 8}},
+        needs=BOTH,
+        where="vercel",
+    ),
+    Drill(
+        "vercel-rollback-refused",
+        "a bad commit on Vercel, and the platform refuses the rollback",
+        fails_a_fifth_on_vercel,
+        Expected(
+            *(Stage.BAKE, 13, "baseline", Result.STILL_BROKEN),
+            user_failures=1200,
+            except_on={"vercel": "candidate"},
+        ),
+        vercel_faults=lambda: VercelFaults(rollback_refused=True),
+        needs=BOTH,
+        where="vercel",
+    ),
+    Drill(
+        "render-fails-vercel-returns",
+        "errors on Render only: the pair goes back as one",
+        fails_a_fifth_on_render,
+        _went_back(Stage.BAKE, user_failures=1000),
+        needs=BOTH,
+        where="render",
+    ),
+    Drill(
+        "vercel-fails-render-returns",
+        "errors on Vercel only: the pair goes back as one",
+        fails_a_fifth_on_vercel,
+        _went_back(Stage.BAKE, user_failures=500),
+        needs=BOTH,
+        where="vercel",
+    ),
+)
 
 DRILLS: tuple[Drill, ...] = (
     Drill("good", "a good commit", harmless, Expected(None, 0, "candidate", Result.ROLLED_OUT)),
@@ -54,6 +181,8 @@ DRILLS: tuple[Drill, ...] = (
         "a fifth of the answers are 500, the health check stays well",
         fails_a_fifth,
         Expected(Stage.BAKE, 10, "baseline", Result.ROLLED_BACK, user_failures=250, detected_s=8, recovered_s=3),
+        where="render",
+        on_both=Expected(Stage.BAKE, 10, "baseline", Result.ROLLED_BACK, 1200, detected_s=40, recovered_s=10),
     ),
     Drill(
         "wrong-commit",
@@ -70,6 +199,10 @@ DRILLS: tuple[Drill, ...] = (
         Expected(Stage.BAKE, 13, "candidate", Result.STILL_BROKEN, user_failures=1500, detected_s=8),
         faults=lambda: Faults(rollback_without_traffic=True),
         settings={"rollback": {"deadline_s": 5}},
+        where="render",
+        on_both=Expected(
+            *(Stage.BAKE, 13, "candidate", Result.STILL_BROKEN), user_failures=3000, except_on={"vercel": "baseline"}
+        ),
     ),
     Drill(
         "runner-killed",
@@ -87,17 +220,18 @@ DRILLS: tuple[Drill, ...] = (
         settings={"deploy": {"deadline_s": 3}},
         linger_s=6,
     ),
+    *VERCEL_DRILLS,
 )
 
 
-def choose(names: str) -> list[Drill]:
-    """Give the drills of a comma-separated list, or all.
+def choose(names: str, targets: Sequence[str] = BOTH) -> list[Drill]:
+    """Give the drills of a comma-separated list, or all that can be played with these targets.
 
     Raises:
-        UsageError: a name that is not in the book.
+        UsageError: a name that is not in the book, or a drill that needs another target.
     """
     if names.strip() == "all":
-        return list(DRILLS)
+        return [drill for drill in DRILLS if set(drill.needs) <= set(targets)]
     book = {drill.name: drill for drill in DRILLS}
     chosen = [name.strip() for name in names.split(",") if name.strip()]
     unknown = [name for name in chosen if name not in book]
@@ -106,5 +240,12 @@ def choose(names: str) -> list[Drill]:
             f"there is no drill {unknown[0]!r}" if unknown else "no drill was named",
             means=f"The book has: {', '.join(book)}.",
             next_step="python3 -m scripts rehearse --list",
+        )
+    short = next((name for name in chosen if not set(book[name].needs) <= set(targets)), None)
+    if short is not None:
+        raise UsageError(
+            f"the drill {short!r} needs {' and '.join(book[short].needs)}",
+            means=f"Only {', '.join(targets)} can be rehearsed here.",
+            next_step="install Node 20 or newer, and rehearse with --targets render,vercel",
         )
     return [book[name] for name in chosen]

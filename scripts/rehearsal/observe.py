@@ -1,20 +1,61 @@
-"""Measure a drill by what edge, platform, users and journal saw, and hold it against the book. Pure."""
+"""Measure a drill by what edges, platforms, users and journal saw, and hold it against the book. Pure."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Protocol
 
 from scripts.journal import Event, Kind
-from scripts.rehearsal.clouds import render
-from scripts.rehearsal.clouds.render import Trigger
 from scripts.rehearsal.drills import Drill, Expected
-from scripts.rehearsal.runner import Ran
+from scripts.rehearsal.runner import BUILD, Ran
 from scripts.release import Stage
 from scripts.report import Result, judge_result
 from scripts.state import replay
+
+LIVE, FAILED = "live", "failed"  # the platforms' own events, by the same names
+ASKED = frozenset({"requested", "rollback_requested"})
+
+
+class PlatformEvent(Protocol):
+    """Something that happened on a platform."""
+
+    @property
+    def monotonic_s(self) -> float:
+        """When."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """What."""
+        ...
+
+    @property
+    def deploy_id(self) -> str | None:
+        """Which deployment."""
+        ...
+
+    @property
+    def commit(self) -> str | None:
+        """Which commit."""
+        ...
+
+
+@dataclass(frozen=True)
+class SiteFacts:
+    """What was there to be seen of one target; `rollbacks` are the ids that a rollback was asked to bring back."""
+
+    name: str
+    serving_before: str | None
+    serving_after: str | None
+    platform: Sequence[PlatformEvent]
+    rollbacks: frozenset[str]
+    first_answer_s: float | None  # the candidate's, to any user
+    user_requests: int = 0
+    user_failures: int = 0
+    lingered: bool = True
 
 
 @dataclass(frozen=True)
@@ -23,45 +64,44 @@ class Facts:
 
     baseline: str
     candidate: str
-    serving_before: str | None
-    serving_after: str | None
+    sites: Sequence[SiteFacts]
     ran: Sequence[Ran]
     journal: Sequence[Event]
-    platform: Sequence[render.Event]
-    rollbacks: frozenset[str]
-    first_answer_s: float | None
-    user_requests: int
-    user_failures: int
-    lingered: bool = True
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The names of the sites."""
+        return tuple(site.name for site in self.sites)
 
 
 @dataclass(frozen=True)
 class Seen:
     """What a drill showed; None where there was nothing to time."""
 
-    stage: Stage | None
+    stage: str | None
     exit_code: int
-    serving: str
     result: Result
     user_requests: int
     user_failures: int
     detected_s: float | None
     recovered_s: float | None
     platform_rollback_s: float | None
+    serving: Mapping[str, str] = field(default_factory=dict)
 
 
-def observe(facts: Facts) -> Seen:
-    """Give what a drill showed."""
+def observe(facts: Facts, where: str | None = None) -> Seen:
+    """Give what a drill showed; `where` is the target with the fault."""
+    words = {facts.baseline: "baseline", facts.candidate: "candidate"}
     return Seen(
         stage=next((row.stage for row in facts.ran if row.exit_code != 0), None),
         exit_code=run_exit_code(facts.ran),
-        serving={facts.baseline: "baseline", facts.candidate: "candidate"}.get(facts.serving_after or "", "neither"),
         result=judge_result(replay(facts.journal)),
-        user_requests=facts.user_requests,
-        user_failures=facts.user_failures,
-        detected_s=_detected_s(facts),
+        user_requests=sum(site.user_requests for site in facts.sites),
+        user_failures=sum(site.user_failures for site in facts.sites),
+        detected_s=_detected_s(facts, where),
         recovered_s=_recovered_s(facts),
-        platform_rollback_s=platform_rollback_s(facts),
+        platform_rollback_s=platform_rollback_s(facts.sites),
+        serving={site.name: words.get(site.serving_after or "", "neither") for site in facts.sites},
     )
 
 
@@ -73,32 +113,52 @@ def run_exit_code(ran: Sequence[Ran]) -> int:
     return next((code for code in codes if code != 0), 0)
 
 
-def _detected_s(facts: Facts) -> float | None:
+def _detected_s(facts: Facts, where: str | None) -> float | None:
     """Seconds from the first moment at which the fault could be seen to the verdict that stopped the release."""
     decided = _decided_at(facts)
     if decided is None:
         return None
-    own = [row for row in facts.platform if row.commit == facts.candidate]
-    live = next((row.monotonic_s for row in own if row.kind in {render.Kind.LIVE, render.Kind.FAILED}), None)
-    visible = facts.first_answer_s if facts.first_answer_s is not None else live
+    moments = [_visible_s(site, facts.candidate) for site in facts.sites if where in {None, site.name}]
+    visible = min((moment for moment in moments if moment is not None), default=None)
     return None if visible is None else round(_monotonic(decided) - visible, 2)
 
 
+def _visible_s(site: SiteFacts, candidate: str) -> float | None:
+    if site.first_answer_s is not None:
+        return site.first_answer_s
+    own = (row for row in site.platform if row.commit == candidate and row.kind in {LIVE, FAILED})
+    return next((row.monotonic_s for row in own), None)
+
+
 def _recovered_s(facts: Facts) -> float | None:
-    """Seconds from the verdict to the proof that the old release answers again."""
+    """Seconds from the verdict until the old release was proven on the last of the targets that were on the new one."""
     decided = _decided_at(facts)
-    proofs = [row.at for row in facts.journal if row.kind is Kind.PROOF and row.text("commit") == facts.baseline]
-    after = [at for at in proofs if decided is not None and at >= decided]
-    return round((after[0] - decided).total_seconds(), 2) if decided is not None and after else None
+    rows = [row for row in facts.journal if row.kind is Kind.PROOF and row.text("commit") == facts.baseline]
+    if decided is None:
+        return None
+    first = {row.target: row.at for row in reversed(rows) if row.at >= decided}
+    if not first or set(first) != {row.target for row in facts.journal if row.kind is Kind.BASELINE}:
+        return None
+    return round((max(first.values()) - decided).total_seconds(), 2)
 
 
-def platform_rollback_s(facts: Facts) -> float | None:
-    """Seconds that the platform itself took from being asked to roll back until the old release had the traffic."""
-    asked = [row for row in facts.platform if row.kind is render.Kind.REQUESTED and row.deploy_id in facts.rollbacks]
+def platform_rollback_s(sites: Sequence[SiteFacts]) -> float | None:
+    """Seconds that the slowest platform took from being asked to roll back until the old release had the traffic."""
+    took = [seconds for site in sites if (seconds := _own_rollback_s(site)) is not None]
+    return max(took, default=None)
+
+
+def _own_rollback_s(site: SiteFacts) -> float | None:
+    asked = [row for row in site.platform if row.kind in ASKED and row.deploy_id in site.rollbacks]
     if not asked:
         return None
-    done = (row for row in facts.platform if row.kind is render.Kind.LIVE and row.deploy_id == asked[0].deploy_id)
-    return next((round(row.monotonic_s - asked[0].monotonic_s, 2) for row in done), None)
+    begin = asked[-1] if asked[-1].kind != "requested" else asked[0]
+    done = (
+        row.monotonic_s
+        for row in site.platform
+        if row.kind == LIVE and row.deploy_id == begin.deploy_id and row.monotonic_s >= begin.monotonic_s
+    )
+    return next((round(at_s - begin.monotonic_s, 2) for at_s in done), None)
 
 
 def _decided_at(facts: Facts) -> datetime | None:
@@ -112,23 +172,23 @@ def _monotonic(at: datetime) -> float:
     return at.timestamp() - time.time() + time.monotonic()
 
 
-def rollback_ids(deploys: Sequence[render.Deploy]) -> frozenset[str]:
-    """Give the ids of the platform's rollbacks."""
-    return frozenset(row.id for row in deploys if row.trigger is Trigger.ROLLBACK)
-
-
 def compare(drill: Drill, facts: Facts, seen: Seen) -> list[str]:
     """Say in what a drill did not end as its book states; empty where it did."""
-    want = drill.expected
+    want = drill.expected_with(facts.targets)
     wrong = [
         f"{name}: expected {getattr(want, name)}, saw {getattr(seen, name)}"
-        for name in ("stage", "exit_code", "serving", "result")
+        for name in ("stage", "exit_code", "result")
         if getattr(want, name) != getattr(seen, name)
     ]
-    if facts.serving_before != facts.baseline:
-        wrong.append("the old release did not serve at the start")
-    if not facts.lingered:
-        wrong.append("what serves changed by itself after the end")
+    for site in facts.sites:
+        if seen.serving[site.name] != want.serving_on(site.name):
+            wrong.append(f"{site.name}: expected the {want.serving_on(site.name)}, saw {seen.serving[site.name]}")
+        if site.serving_before != facts.baseline:
+            wrong.append(f"{site.name}: the old release did not serve at the start")
+        if not site.lingered:
+            wrong.append(f"{site.name}: what serves changed by itself after the end")
+        if site.user_requests == 0 and want.stage != BUILD:
+            wrong.append(f"{site.name}: no user asked for anything, so nothing is known of them")
     return wrong + _limits_broken(want, seen)
 
 
@@ -136,8 +196,6 @@ def _limits_broken(want: Expected, seen: Seen) -> list[str]:
     wrong = []
     if seen.user_failures > want.user_failures:
         wrong.append(f"user failures: at most {want.user_failures}, saw {seen.user_failures}")
-    if seen.user_requests == 0:
-        wrong.append("no user asked for anything, so nothing is known of them")
     if want.detected_s is not None and (seen.detected_s is None or seen.detected_s > want.detected_s):
         wrong.append(f"detection: within {want.detected_s:g} s, saw {seen.detected_s}")
     if want.recovered_s is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import signal
 import sys
@@ -21,14 +22,18 @@ from scripts.release import STAGES, Stage
 
 PACKAGE = Path(__file__).resolve().parents[1]
 STAGE_LIMIT_S = 120.0
-PASSED_ON = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
+COVERAGE = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
+FOR_BUILDS = re.compile(r"(UV|PIP)_[A-Z0-9_]+|HTTPS?_PROXY|https?_proxy|SSL_CERT_(FILE|DIR)")  # a way to the packages
+    r"(UV|PIP)_[A-Z0-9_]+|XDG_CACHE_HOME|HTTPS?_PROXY|https?_proxy|SSL_CERT_(FILE|DIR)"
+)  # its index
+BUILD = "build"
 
 
 @dataclass(frozen=True)
 class Ran:
-    """One stage's process: its exit code (negative: the signal that ended it) and its monotonic start and end."""
+    """A process of a run: its verb, its exit code (negative: the signal that ended it), its monotonic start and end."""
 
-    stage: Stage
+    stage: str
     exit_code: int
     start_s: float
     end_s: float
@@ -44,6 +49,8 @@ class Runner:
     secrets: Mapping[str, str]
     say: Callable[[str], None]
     python: str = sys.executable
+    builds: bool = False  # a function is built first, as the job `build` does
+    node_options: str = ""
 
     @property
     def state(self) -> Path:
@@ -51,14 +58,21 @@ class Runner:
         return self.folder / "state"
 
     @property
+    def built(self) -> Path:
+        """What was built for Vercel."""
+        return self.folder / "build"
+
+    @property
     def log(self) -> Path:
         """Everything that the stages printed."""
         return self.folder / "stages.log"
 
     async def release(self, commit: str, kill_in: Stage | None, kill_after_s: float) -> list[Ran]:
-        """Do what the job `release` does, and `recover` where it failed; `kill_in` loses the machine in that stage."""
+        """Do what the workflow does: build, release, `recover` where that failed; `kill_in` loses the machine there."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        rows: list[Ran] = []
+        rows = [await self.build(commit)] if self.builds else []
+        if rows and rows[0].exit_code != 0:
+            return rows
         for stage in STAGES:
             kill_s = kill_after_s if stage is kill_in else None
             words = ["--commit", commit] if stage is Stage.PLAN else []
@@ -78,20 +92,34 @@ class Runner:
         await self.run(Stage.REPORT)
         return rows
 
+    async def build(self, commit: str) -> Ran:
+        """Do what the job `build` does: without any secret, with a way to the package index."""
+        words = ["--config", str(self.config), "--commit", commit, "--output", str(self.built), "--json"]
+        passed_on = {name: value for name, value in os.environ.items() if FOR_BUILDS.fullmatch(name)}
+        home = os.environ.get("HOME", str(self.folder))  # where uv keeps what it downloaded, and pip its settings
+        return await self._run_verb(BUILD, words, {**self._environment({}), **passed_on, "HOME": home}, None)
+
     async def run(self, stage: Stage, *words: str, kill_after_s: float | None = None) -> Ran:
         """Run one stage to its end, or kill it after that many seconds; what it prints is passed on as it comes."""
+        options = ["--config", str(self.config), "--state", str(self.state), "--json"]
+        if stage in {Stage.PLAN, Stage.DEPLOY}:
+            options += ["--build", str(self.built)]
+        return await self._run_verb(stage, [*options, *words], self._environment(self.secrets), kill_after_s)
+
+    async def _run_verb(
+        self, verb: str, words: list[str], environment: Mapping[str, str], kill_after_s: float | None
+    ) -> Ran:
         start_s = time.monotonic()
-        options = ("--config", str(self.config), "--state", str(self.state), "--json")
-        command = [self.python, str(PACKAGE), stage, *options, *words]
+        command = [self.python, str(PACKAGE), verb, *words]
         seen = self.log.stat().st_size if self.log.exists() else 0
-        child = await start_child(command, environment=self._environment(), folder=self.checkout, log=self.log)
+        child = await start_child(command, environment=environment, folder=self.checkout, log=self.log)
         try:
             async with asyncio.timeout(STAGE_LIMIT_S):
                 await self._follow(child, seen, kill_after_s)
         finally:
             await end_child(child, 0)
         code = child.process.returncode
-        return Ran(stage, -signal.SIGKILL if code is None else code, start_s, time.monotonic())
+        return Ran(verb, -signal.SIGKILL if code is None else code, start_s, time.monotonic())
 
     async def _follow(self, child: Child, seen: int, kill_after_s: float | None) -> None:
         ending = asyncio.ensure_future(child.process.wait())
@@ -116,15 +144,17 @@ class Runner:
                 self.say(line)
         return seen + len(whole)
 
-    def _environment(self) -> dict[str, str]:
-        passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    def _environment(self, secrets: Mapping[str, str]) -> dict[str, str]:
+        passed_on = {name: os.environ[name] for name in COVERAGE if name in os.environ}
+        if self.node_options:
+            passed_on["NODE_OPTIONS"] = self.node_options
         home = str(self.folder)
         return {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": home,
             "LANG": "C.UTF-8",
             **passed_on,
-            **self.secrets,
+            **secrets,
         }
 
     def _save_baseline(self) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import tomllib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,10 @@ from scripts.errors import ConfigError
 from scripts.probe import VERSION
 from scripts.rehearsal.clone import commit_change, make_clone
 from scripts.rehearsal.clouds.render import RenderCloud, Times
+from scripts.rehearsal.clouds.vercel import VercelCloud, VercelTimes
 from scripts.rehearsal.drills import Drill
 from scripts.rehearsal.edge import Edge
+from scripts.rehearsal.kit import Kit
 from scripts.rehearsal.traffic import Endpoint
 
 SCALE = 1 / 120  # of the platform's own times
@@ -36,51 +39,117 @@ WINDOWS: Mapping[str, Mapping[str, float]] = {
 
 
 @dataclass(frozen=True)
+class Site:
+    """What one target is to the world: a public URL, and the platform behind it."""
+
+    name: str
+    edge: Edge
+    cloud: RenderCloud | VercelCloud
+
+
+@dataclass(frozen=True)
 class World:
     """One drill's world, up and serving the baseline."""
 
     baseline: str
     candidate: str
     clone: Path
-    cloud: RenderCloud
-    edge: Edge
+    sites: tuple[Site, ...]
     config: Path
     secrets: Mapping[str, str]
     endpoints: tuple[Endpoint, ...]
 
+    @property
+    def cloud(self) -> RenderCloud:
+        """The emulated Render."""
+        return next(site.cloud for site in self.sites if isinstance(site.cloud, RenderCloud))
+
 
 @asynccontextmanager
-async def build(root: Path, folder: Path, drill: Drill) -> AsyncIterator[World]:
-    """Clone the repository, make the drill's commit, and bring the old release up as a person would."""
+async def build(root: Path, folder: Path, drill: Drill, kit: Kit | None = None) -> AsyncIterator[World]:
+    """Clone the repository, make the drill's commit, and bring the old release up as a person would.
+
+    With a kit, on Vercel too.
+    """
     clone = folder / "clone"
     baseline = await make_clone(root, clone)
-    candidate = await commit_change(clone, drill.name, drill.change)
-    requirements = (root / "requirements.txt").read_text(encoding="utf-8")
-    api_key, hook_key = f"rnd_{secrets.token_hex(16)}", secrets.token_hex(16)
-    async with (
-        Edge() as edge,
-        RenderCloud(
-            repository=clone,
-            folder=folder / "render",
-            edge=edge,
-            times=Times().scaled(SCALE),
-            faults=drill.faults(),
-            api_key=api_key,
-            hook_key=hook_key,
-            requirements=requirements,
-        ) as cloud,
-    ):
-        table = rehearsed(root / "slipway.toml", edge.url, cloud.api_url, drill.settings)
-        given = {"RENDER_DEPLOY_HOOK_URL": cloud.hook_url, "RENDER_API_KEY": api_key, **_secrets_of_checks(table)}
+    candidate = await commit_change(clone, drill.name, drill.change, drill.file)
+    async with contextlib.AsyncExitStack() as stack:
+        render, given, section = await _open_render(stack, root, clone, folder, drill)
+        sites, sections = [render], {"render": section}
+        if kit is not None:
+            vercel, its_own, sections["vercel"] = await _open_vercel(stack, folder, drill)
+            sites, given = [*sites, vercel], given | its_own
+        table = with_sections(root / "slipway.toml", sections, drill.settings)
         path = folder / "slipway.toml"
         path.write_text(tomli_w.dumps(table), encoding="utf-8")
-        endpoints = users_endpoints(parse(table))
-        await cloud.first_deploy(baseline)
-        yield World(baseline, candidate, clone, cloud, edge, path, given, endpoints)
+        await _serve_baseline(sites, baseline, kit)
+        secrets_of_checks = _secrets_of_checks(table)
+        yield World(
+            *(baseline, candidate, clone, tuple(sites), path),
+            secrets={**given, **secrets_of_checks},
+            endpoints=users_endpoints(parse(table)),
+        )
+
+
+async def _open_render(
+    stack: contextlib.AsyncExitStack, root: Path, clone: Path, folder: Path, drill: Drill
+) -> tuple[Site, dict[str, str], dict[str, str]]:
+    """Give the site, its secrets, and its section of slipway.toml."""
+    edge = await stack.enter_async_context(Edge())
+    api_key = f"rnd_{secrets.token_hex(16)}"
+    cloud = RenderCloud(
+        repository=clone,
+        folder=folder / "render",
+        edge=edge,
+        times=Times().scaled(SCALE),
+        faults=drill.faults(),
+        api_key=api_key,
+        hook_key=secrets.token_hex(16),
+        requirements=(root / "requirements.txt").read_text(encoding="utf-8"),
+    )
+    await stack.enter_async_context(cloud)
+    given = {"RENDER_DEPLOY_HOOK_URL": cloud.hook_url, "RENDER_API_KEY": api_key}
+    return Site("render", edge, cloud), given, {"url": edge.url, "api_url": cloud.api_url}
+
+
+async def _open_vercel(
+    stack: contextlib.AsyncExitStack, folder: Path, drill: Drill
+) -> tuple[Site, dict[str, str], dict[str, str]]:
+    """Give the site, its secrets, and its section of slipway.toml."""
+    edge = await stack.enter_async_context(Edge())
+    token, bypass = secrets.token_hex(12), secrets.token_hex(16)
+    cloud = VercelCloud(
+        folder=folder / "vercel",
+        edge=edge,
+        times=VercelTimes().scaled(SCALE),
+        faults=drill.vercel_faults(),
+        token=token,
+        bypass=bypass,
+    )
+    await stack.enter_async_context(cloud)
+    given = {"VERCEL_TOKEN": token, "VERCEL_AUTOMATION_BYPASS_SECRET": bypass}
+    ids = {"team": cloud.settings.team, "org_id": cloud.settings.org_id, "project_id": cloud.settings.project_id}
+    return Site("vercel", edge, cloud), given, {"url": edge.url, "api_url": cloud.api_url, **ids}
+
+
+async def _serve_baseline(sites: Sequence[Site], baseline: str, kit: Kit | None) -> None:
+    for site in sites:
+        if isinstance(site.cloud, RenderCloud):
+            await site.cloud.first_deploy(baseline)
+        elif kit is not None:
+            await site.cloud.first_deploy(kit.artifact.archive, baseline)
 
 
 def rehearsed(path: Path, url: str, api_url: str, settings: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    """Give the user's own configuration with the emulated cloud's URLs and shorter windows.
+    """Give the user's own configuration for an emulated Render alone."""
+    return with_sections(path, {"render": {"url": url, "api_url": api_url}}, settings)
+
+
+def with_sections(
+    path: Path, sections: Mapping[str, Mapping[str, str]], settings: Mapping[str, Mapping[str, float]]
+) -> dict[str, Any]:
+    """Give the user's own configuration with the emulated clouds' sections and shorter windows.
 
     Raises:
         ConfigError: the file is not there or not TOML.
@@ -89,14 +158,12 @@ def rehearsed(path: Path, url: str, api_url: str, settings: Mapping[str, Mapping
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path.name} cannot be read: {error}", next_step=f"mend {path.name}") from error
-    table = {**table, **{name: {**table.get(name, {}), **values} for name, values in WINDOWS.items()}}
+    table = {name: value for name, value in table.items() if name not in TARGETS}
+    table |= {name: {**table.get(name, {}), **values} for name, values in WINDOWS.items()}
     for name, values in settings.items():
         table[name] = {**table[name], **values}
-    table["release"] = {**table.get("release", {}), "targets": ["render"]}
-    for other in set(TARGETS) - {"render"}:
-        table.pop(other, None)
-    table["render"] = {"url": url, "api_url": api_url}
-    return table
+    table["release"] = {**table.get("release", {}), "targets": list(sections), "together": True}
+    return table | {name: dict(values) for name, values in sections.items()}
 
 
 def users_endpoints(config: Config) -> tuple[Endpoint, ...]:

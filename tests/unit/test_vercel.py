@@ -608,6 +608,17 @@ def test_a_promotion_that_is_refused_moved_nothing() -> None:
     assert bench.clock.passed_s < 10
 
 
+@pytest.mark.parametrize("ended", [REFUSED, KILLED])
+def test_a_promotion_that_is_told_late_was_taken(ended: Ended) -> None:
+    """The project may tell of a move a moment after it was asked for."""
+    bench = Bench(production())
+    bench.cli.ended = ended
+    late = [lambda: None, lambda: None, lambda: begin(bench, "dpl_new", "promote")]
+    bench.cloud.moving = [*late, *[lambda: None] * 8, lambda: arrive(bench, "dpl_new")]
+    bench.vercel.promote(CANDIDATE, bench.soon())
+    assert bench.cloud.serving == "dpl_new"
+
+
 def test_a_promotion_that_was_killed_is_looked_for_and_then_unknown() -> None:
     """A CLI that hung may have asked: that nothing moves yet is not told as a refusal."""
     bench = Bench(production())

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -71,9 +72,23 @@ def test_a_run_is_told_as_it_was(code: int, tmp_path: Path) -> None:
     assert told.stderr.strip()
 
 
+@pytest.fixture
+def open_stdin() -> Iterator[None]:
+    """Give this process an input that never ends, as a terminal's does not."""
+    reading, writing = os.pipe()
+    before = os.dup(0)
+    os.dup2(reading, 0)
+    yield
+    os.dup2(before, 0)
+    for descriptor in (reading, writing, before):
+        os.close(descriptor)
+
+
+@pytest.mark.usefixtures("open_stdin")
 def test_nothing_can_be_asked(tmp_path: Path) -> None:
     """A question meets the end of input and cannot hang."""
-    assert run("import sys; print(repr(sys.stdin.read()))", tmp_path).stdout == "''\n"
+    told = run("import sys; print(repr(sys.stdin.read()))", tmp_path, limit_s=10)
+    assert (told.exit_code, told.stdout) == (0, "''\n")
 
 
 def test_the_environment_is_exactly_the_given_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,7 +76,7 @@ def forgets_its_commit(source: str) -> str:
 
 
 def test_failed_build_touches_neither(tmp_path: Path, machine: Machine) -> None:
-    """Where what was built does not answer with its commit, no job that has secrets begins: neither platform is asked."""
+    """Where what was built does not answer with its commit, no job with secrets begins: neither platform is asked."""
     machine = with_node(machine)
 
     async def scene(both: Both) -> None:

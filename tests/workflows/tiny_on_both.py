@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.build import Order, build_artifact
+from scripts.build import build_artifact
+from scripts.building import Order
 from scripts.building.indexes import index_settings
 from scripts.rehearsal.clouds.vercel import VercelCloud, VercelFaults, VercelTimes
 from scripts.rehearsal.edge import Edge

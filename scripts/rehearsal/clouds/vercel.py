@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from scripts.rehearsal.clouds.vercel_api import VercelApi
@@ -55,7 +55,8 @@ class VercelCloud:
     """Vercel with one project of one team, whose production domain is an edge that has been entered.
 
     `folder` takes uploads, unpacked deployments and logs. `bypass`: with it, a deployment's own URL answers 401 to all
-    who do not send that secret. `faults` may be replaced at any time.
+    who do not send that secret. More than `most_functions` functions run for a moment only. `faults` may be replaced at
+    any time.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class VercelCloud:
         name: str = "rehearsal",
         plan: Plan = Plan.PRO,
         bypass: str | None = None,
+        most_functions: int = 6,
     ) -> None:
         self.faults = faults
         self.production_host = urlsplit(edge.url).netloc
@@ -81,7 +83,9 @@ class VercelCloud:
         self._edge = edge
         self._token = token
         self._bypass = bypass
+        self._most_functions = most_functions
         self._inner: dict[str, str] = {}
+        self._servers: list[contextlib.AsyncExitStack] = []
         self._stack = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -90,14 +94,16 @@ class VercelCloud:
             self._project = Project(self._settings, lambda: self.faults, self._route, tasks)
             stack.callback(self._project.close)
             self._files = await asyncio.to_thread(Files, self._folder)
-            self._functions = Functions(self._folder / "logs", self._settings.times, self._project.history.note)
+            self._functions = Functions(
+                self._folder / "logs", self._settings.times, self._most_functions, self._project.history.note
+            )
             stack.push_async_callback(self._functions.close)
             self._project.spawn(self._tidy())
             api = VercelApi(self._project, self._files, lambda: self.faults, self._create)
             self._unknown = api.unknown
             self._gate = Gate(api.app, project=self._project, faults=lambda: self.faults, token=self._token)
-            self._sites = await stack.enter_async_context(contextlib.AsyncExitStack())
-            self.api_url = await stack.enter_async_context(serve(self._gate))
+            stack.push_async_callback(self._close_servers)
+            self.api_url = await self._serve(self._gate)
             self._stack = stack.pop_all()
         return self
 
@@ -196,8 +202,8 @@ class VercelCloud:
         """Give a deployment its id and its own URL, where it answers when it is ready."""
         deployment_id = new_id("dpl_")
         site = Site(lambda: self._project.history.deployments[deployment_id], self._functions, self._bypass)
-        public = await self._sites.enter_async_context(serve(site.public))
-        self._inner[deployment_id] = await self._sites.enter_async_context(serve(site.production))
+        public = await self._serve(site.public)
+        self._inner[deployment_id] = await self._serve(site.production)
         deployment = Deployment(
             id=deployment_id,
             host=urlsplit(public).netloc,
@@ -211,6 +217,16 @@ class VercelCloud:
         )
         self._project.history.add(deployment)
         return deployment
+
+    async def _serve(self, app: Any) -> str:
+        """Serve an application until the cloud is left."""
+        server = contextlib.AsyncExitStack()
+        self._servers.append(server)
+        return await server.enter_async_context(serve(app))
+
+    async def _close_servers(self) -> None:
+        """Stop all at once: each takes its tenth of a second."""
+        await asyncio.gather(*(server.aclose() for server in self._servers))
 
     def _route(self, deployment: Deployment) -> None:
         self._edge.route_to([Upstream(self._inner[deployment.id], deployment.commit, deployment.id)])

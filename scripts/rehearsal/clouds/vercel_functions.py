@@ -14,7 +14,6 @@ from scripts.function import Function, FunctionFailedError
 from scripts.rehearsal.clouds.vercel_values import Deployment, Kind, VercelTimes, new_id
 from scripts.rehearsal.wire import Answer, Client, Request
 
-MOST_RUNNING = 6
 STOP_LIMIT_S = 2.0
 
 type Note = Callable[[Kind, Deployment, str], None]
@@ -27,18 +26,21 @@ class _Kept:
     function: Function
     deployment: Deployment
     in_flight: int = 0
+    noted_url: str = ""
     used_s: float = field(default_factory=time.monotonic)
 
 
 class Functions:
-    """Runs functions below a folder for logs; `note` is told when one is started or stopped."""
+    """Runs functions, logs below a folder; `most` are kept running. `note` is told when one is started or stopped."""
 
-    def __init__(self, folder: Path, times: VercelTimes, note: Note) -> None:
+    def __init__(self, folder: Path, times: VercelTimes, most: int, note: Note) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._times = times
+        self._most = most
         self._note = note
-        self._client = Client(answer_limit_s=times.function_answer_limit_s, idle_limit_s=2.0)
+        # No connection is kept: over a kept one a request that ends the function would be sent to the next one too.
+        self._client = Client(answer_limit_s=times.function_answer_limit_s)
         self._kept: dict[tuple[str, Path], _Kept] = {}
 
     @property
@@ -65,7 +67,7 @@ class Functions:
         """Stop what has been idle for long, and the longest idle ones if too many run; never one that is answering."""
         idle = sorted((each for each in self._kept.items() if not each[1].in_flight), key=lambda each: each[1].used_s)
         deadline_s = time.monotonic() - self._times.function_idle_s
-        surplus = len(self._kept) - MOST_RUNNING
+        surplus = len(self._kept) - self._most
         for number, (key, kept) in enumerate(idle):
             if number < surplus or kept.used_s < deadline_s:
                 del self._kept[key]
@@ -95,13 +97,14 @@ class Functions:
             return await self._client.ask(url, request)
         except ConnectionRefusedError:
             if kept.function.url == url:  # otherwise another request has restarted it already
+                kept.noted_url = ""
                 await kept.function.stop(0)
             return await self._client.ask(await self._start(kept), request)
 
     async def _start(self, kept: _Kept) -> str:
-        cold = not kept.function.alive
         url = await kept.function.start()
-        if cold:
+        if kept.noted_url != url:  # only the first of those who waited for one start
+            kept.noted_url = url
             self._note(Kind.INSTANCE_STARTED, kept.deployment, url)
         return url
 
