@@ -25,7 +25,7 @@ PROJECT = '{"projectId": "prj_build", "orgId": "team_build", "settings": {"frame
 
 
 async def build_new(order: Order, tools: Tools, source: Source, folder: Path) -> Verdict:
-    """Build a source; after a pass its output is a function that holds what requirements.txt names, and no more."""
+    """Build a source; after a pass its output is a function with what requirements.txt names, and no more."""
     version = source.folder / ".python-version"
     python = read_python(version.read_text(encoding="utf-8") if version.is_file() else "")
     ended = await _run_builder(order, tools, source, folder, python)

@@ -1,4 +1,4 @@
-"""Proves what an archive is: unpacked and started as on Vercel, its function answers `/version` with the commit."""
+"""Proves of which commit an archive is: its function, started as on Vercel, answers `/version` with it."""
 
 from __future__ import annotations
 

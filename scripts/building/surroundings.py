@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import sys
 from collections.abc import Mapping
@@ -75,7 +76,6 @@ def builder_environment(tools: Tools, environment: Mapping[str, str], python: st
         **given,
         "PATH": path.rstrip(":"),
         "UV_PYTHON_DOWNLOADS": "never",
-        "UV_PYTHON_PREFERENCE": "only-system",
         # A source distribution runs its code when it is built, and what comes out has no hash to compare.
         "UV_NO_BUILD": "1",
         # The builder installs its runtime without a hash; uv takes those of its constraints.
@@ -85,8 +85,6 @@ def builder_environment(tools: Tools, environment: Mapping[str, str], python: st
 
 
 def _version(cli: tuple[str, ...]) -> str:
-    import json
-
     for folder in Path(cli[-1]).parents:
         if (folder / "package.json").is_file():
             return str(json.loads((folder / "package.json").read_text(encoding="utf-8")).get("version", "unknown"))

@@ -24,8 +24,6 @@ PACKAGE = Path(__file__).resolve().parents[1]
 STAGE_LIMIT_S = 120.0
 COVERAGE = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
 FOR_BUILDS = re.compile(r"(UV|PIP)_[A-Z0-9_]+|HTTPS?_PROXY|https?_proxy|SSL_CERT_(FILE|DIR)")  # a way to the packages
-    r"(UV|PIP)_[A-Z0-9_]+|XDG_CACHE_HOME|HTTPS?_PROXY|https?_proxy|SSL_CERT_(FILE|DIR)"
-)  # its index
 BUILD = "build"
 
 

@@ -83,7 +83,7 @@ def test_the_shipped_file_needs_only_its_url(tmp_path: Path) -> None:
         ({"render": {"url": "https://a.example", "instance": 2}}, "render.instance", "did you mean 'instances'?"),
         ({"checks": [check(), check(name="b", pth="/")]}, "checks[1].pth", "did you mean 'path'?"),
         ({"probe": {"zzzzzz": 1}}, "probe.zzzzzz", "allowed: rate_per_s"),
-        ({"wwwwww": 1}, "wwwwww", "allowed: version, release, render, baseline"),
+        ({"wwwwww": 1}, "wwwwww", "allowed: version, release, render, vercel, baseline"),
     ],
 )
 def test_an_unknown_key_names_the_nearest(sections: dict[str, object], key: str, near: str) -> None:
@@ -365,8 +365,9 @@ def test_targets_are_overridden(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("vercel", "release.targets[0] = 'vercel': input should be 'render'"),
-        ("render,nowhere", "release.targets[1] = 'nowhere'"),
+        ("vercel", "release.targets names 'vercel', but there is no [vercel] section"),
+        ("render,vercel", "release.targets names 'vercel', but there is no [vercel] section"),
+        ("render,nowhere", "release.targets[1] = 'nowhere': input should be 'render' or 'vercel'"),
         ("render,render", "each target once"),
         (",", "at least 1 item"),
     ],
@@ -376,8 +377,167 @@ def test_targets_that_do_not_exist(text: str, why: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(table()).with_targets(text)
     assert why in caught.value.what
-    assert caught.value.what.startswith("SLIPWAY_TARGETS: release.targets")
+    assert caught.value.what.startswith("SLIPWAY_TARGETS: ")
     assert caught.value.next_step == "mend SLIPWAY_TARGETS"
+
+
+VERCEL = {"url": "https://web.example.com", "team": "my-team", "org_id": "team_A1", "project_id": "prj_A1"}
+
+
+def vercel(**keys: object) -> dict[str, Any]:
+    """Give the least configuration for Vercel alone, with keys put over its section."""
+    whole = table(release={"targets": ["vercel"]}, vercel={**VERCEL, **keys})
+    del whole["render"]
+    return whole
+
+
+def test_least_configuration_of_vercel() -> None:
+    """A URL, the team and the two ids are enough; nothing of Render is needed."""
+    config = parse(vercel())
+    assert config.render is None
+    assert config.vercel is not None
+    assert config.vercel.model_dump() == {
+        **VERCEL,
+        "include": ("app", "requirements.txt", "vercel.json", ".python-version"),
+        "api_url": "https://api.vercel.com",
+    }
+
+
+@pytest.mark.parametrize("missing", VERCEL)
+def test_a_missing_key_of_vercel_is_named(missing: str) -> None:
+    """Each of the URL, the team and the ids is needed, and told by its name."""
+    whole = vercel()
+    del whole["vercel"][missing]
+    assert refused(whole).what == f"slipway.toml: vercel.{missing}: missing, and it has no default"
+
+
+@pytest.mark.parametrize(("present", "absent"), [("render", "vercel"), ("vercel", "render")])
+def test_each_target_needs_its_own_section(present: str, absent: str) -> None:
+    """Where two targets are named and one has no section, that one is told; its order does not matter."""
+    sections = {"render": {"url": "https://a.example"}, "vercel": VERCEL}
+    for targets in ([present, absent], [absent, present]):
+        whole = table(release={"targets": targets})
+        del whole["render"]
+        told = refused({**whole, present: sections[present]}).what
+        assert told == f"slipway.toml: release.targets names {absent!r}, but there is no [{absent}] section"
+
+
+def test_targets_are_chosen_among_both_sections() -> None:
+    """With both sections the list decides, in its order; a section that no target names does no harm."""
+    both = parse(table(release={"targets": ["render", "vercel"]}, vercel=VERCEL))
+    assert both.release.targets == ("render", "vercel")
+    assert both.with_targets("vercel").release.targets == ("vercel",)
+    assert both.with_targets("vercel, render").release.targets == ("vercel", "render")
+    assert parse(table(vercel=VERCEL)).release.targets == ("render",)
+
+
+@pytest.mark.parametrize("key", ["url", "api_url"])
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("https://CHANGE-ME.vercel.app", "still the placeholder"),
+        ("http://web.example.com", "only https URLs are allowed, except on loopback"),
+        ("web.example.com", "a plain URL is needed"),
+    ],
+)
+def test_urls_of_vercel_that_are_refused(key: str, url: str, why: str) -> None:
+    """Vercel's URLs are held to the same rule as Render's."""
+    assert f"slipway.toml: vercel.{key} = {url!r}: {why}" in refused(vercel(**{key: url})).what
+
+
+@pytest.mark.parametrize("key", ["team", "org_id", "project_id"])
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("CHANGE-ME", "still the placeholder: copy it from the project's settings"),
+        ("prj_CHANGE-ME", "still the placeholder: copy it from the project's settings"),
+        ("", ""),
+        ("a b", ""),
+        ("a/b", ""),
+        ("../teams", ""),
+        ("a?teamId=b", ""),
+        ("a\n", ""),
+        ("é", ""),
+        ("a" * 101, "an id of letters, digits, - and _ is needed"),
+    ],
+)
+def test_ids_that_are_refused(key: str, value: str, why: str) -> None:
+    """An id that is the placeholder, or that would change the path of a request, is refused with its value."""
+    assert f"slipway.toml: vercel.{key} = {value!r}: {why}" in refused(vercel(**{key: value})).what
+
+
+@pytest.mark.parametrize("team", ["-yes", "--token", "_a"])
+def test_a_team_is_never_an_option(team: str) -> None:
+    """The team is a word of a command line, so one that begins like an option is refused."""
+    assert f"slipway.toml: vercel.team = {team!r}: " in refused(vercel(team=team)).what
+
+
+@pytest.mark.parametrize("value", ["a", "A-1_b", "9", "a" * 100])
+def test_ids_that_are_taken(value: str) -> None:
+    """Letters, digits, - and _ are taken, up to a hundred."""
+    config = parse(vercel(team=value, org_id=value, project_id=value))
+    assert config.vercel is not None
+    assert {config.vercel.team, config.vercel.org_id, config.vercel.project_id} == {value}
+
+
+@pytest.mark.parametrize("path", ["app", "src/app", "vercel.json", ".python-version", "a.env", "env"])
+def test_paths_that_are_included(path: str) -> None:
+    """A path inside the repository is taken."""
+    config = parse(vercel(include=["app", path]))
+    assert config.vercel is not None
+    assert config.vercel.include == ("app", path)
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        (".env", "a .env file would be uploaded"),
+        (".env.local", "a .env file would be uploaded"),
+        ("app/.env.production", "a .env file would be uploaded"),
+        (".env/x", "a .env file would be uploaded"),
+        ("/etc/passwd", "a path inside the repository is needed"),
+        ("../app", "a path inside the repository is needed"),
+        ("app/../..", "a path inside the repository is needed"),
+        ("./app", "a path inside the repository is needed"),
+        (".", "a path inside the repository is needed"),
+        ("app/", "a path inside the repository is needed"),
+        ("app//b", "a path inside the repository is needed"),
+        ("", "a path inside the repository is needed"),
+        ("-rf", "a path inside the repository is needed"),
+        (":!app", "a path inside the repository is needed"),
+    ],
+)
+def test_paths_that_are_not_included(path: str, why: str) -> None:
+    """A secrets file, a path outside, and what git would take for an option or a pattern are refused."""
+    assert f"slipway.toml: vercel.include[1] = {path!r}: {why}" in refused(vercel(include=["app", path])).what
+
+
+def test_something_is_included() -> None:
+    """A function built from nothing is refused."""
+    assert "slipway.toml: vercel.include: " in refused(vercel(include=[])).what
+
+
+@pytest.mark.parametrize(
+    ("section", "expected"),
+    [
+        ({"release": {"togther": True}}, "release.togther: unknown key; did you mean 'together'?"),
+        ({"vercel": {**VERCEL, "projectid": "p"}}, "vercel.projectid: unknown key; did you mean 'project_id'?"),
+        ({"vercel": {**VERCEL, "instances": 2}}, "vercel.instances: unknown key"),
+        ({"release": {"together": "no"}}, "release.together = 'no': input should be a valid boolean"),
+        ({"release": {"together": 0}}, "release.together = 0: input should be a valid boolean"),
+    ],
+)
+def test_faults_of_the_second_target(section: dict[str, object], expected: str) -> None:
+    """A key that is misspelled and a value of another type are told as everywhere."""
+    assert refused(table(**section)).what.startswith(f"slipway.toml: {expected}")
+
+
+@pytest.mark.parametrize(("section", "together"), [({}, True), ({"together": True}, True), ({"together": False}, False)])
+def test_a_release_is_one_unit_unless_told(section: dict[str, object], together: bool) -> None:
+    """Targets are released together by default, also when the environment names them."""
+    config = parse(table(release=section, vercel=VERCEL))
+    assert config.release.together is together
+    assert config.with_targets("render,vercel").release.together is together
 
 
 def test_secrets_are_put_into_headers() -> None:

@@ -20,7 +20,7 @@ from scripts.verdict import EXIT_CODES, Outcome
 from tests.unit.fakes import START, UNHURRIED
 
 NEW, OLD = Sha("a" * 40), Sha("b" * 40)
-CELLS = 5  # bars of a row of four cells
+CELLS = 5  # bars of a row of four cells; a target's row has one cell more
 
 
 def event(kind: Kind, target: str = "", at_s: float = 0, /, **fields: object) -> Event:
@@ -163,6 +163,7 @@ def test_release_json() -> None:
             "from_deploy": "dep-1",
             "to": NEW,
             "to_deploy": "dep-2",
+            "state": "went back",
             "rolled_back": True,
             "proven": OLD,
         }
@@ -205,7 +206,7 @@ def test_release_json_of_a_target_that_was_not_asked() -> None:
     """A target that was only planned has no `to`, and a lost stage has no duration."""
     told = as_json(replay([event(Kind.STAGE_STARTED, stage=Stage.PLAN), RELEASE, BASELINE]))
     row = {"from": OLD, "from_deploy": "dep-1", "to": None, "to_deploy": None, "rolled_back": False, "proven": None}
-    assert told["targets"] == {"render": row}
+    assert told["targets"] == {"render": {**row, "state": "untouched"}}
     assert told["stages"] == [
         {
             "stage": "plan",
@@ -222,7 +223,7 @@ def test_release_json_of_a_target_without_a_baseline() -> None:
     """A target of which nothing was written down before it was asked is told without a `from`."""
     told = as_json(replay([RELEASE, ASKED]))
     row = {"from": None, "from_deploy": None, "to": NEW, "to_deploy": None, "rolled_back": False, "proven": None}
-    assert told["targets"] == {"render": row}
+    assert told["targets"] == {"render": {**row, "state": "not known"}}
 
 
 def test_release_json_is_renamed_into_place(tmp_path: Path) -> None:
@@ -272,7 +273,7 @@ def test_the_summary() -> None:
     """The summary has targets, stages, a timeline and the next command."""
     events = [*BAD, *BACK, proven(OLD), *stage(Stage.ROLLBACK, Outcome.PASS, 10, next_step="run `recover`")]
     lines = render_markdown(events).splitlines()
-    assert "| render | `bbbbbbb` | `aaaaaaa` | `bbbbbbb` |" in lines
+    assert "| render | `bbbbbbb` | `aaaaaaa` | went back | `bbbbbbb` |" in lines
     assert "| bake | **fail** | why | 2.0 |" in lines
     assert "| rollback | **pass** | why | 2.0 |" in lines
     assert "- 05:06:07 render: deploy `aaaaaaa` asked for" in lines
@@ -285,7 +286,7 @@ def test_the_summary_of_a_first_release() -> None:
     """Where nothing served and nothing was asked, the table says so, and there is no timeline."""
     first = event(Kind.BASELINE, "render", commit=None, deployment_id=None, first=True)
     text = render_markdown([event(Kind.STAGE_STARTED, stage=Stage.PLAN), RELEASE, first])
-    assert "| render | `nothing` | `not asked` | `unknown` |" in text
+    assert "| render | `nothing` | `not asked` | untouched | `unknown` |" in text
     assert r"| plan | **lost** | the run was lost in this stage |  |" in text
     assert "Timeline" not in text
     assert text.endswith("**Next:** mend what blocked it and push\n")

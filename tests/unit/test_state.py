@@ -172,7 +172,7 @@ def test_a_refusal_without_an_intent_is_read() -> None:
 def test_promotion_counts_from_the_intent() -> None:
     """A promotion that was asked for may happen, whatever was heard of it, unless it was refused."""
     asked, refused = change(Kind.INTENT, "promote"), change(Kind.FAILED, "promote", reason="no")
-    assert render().promote is None
+    assert render(BASELINE).promote is None
     assert render(asked).promote == Change()
     assert render(asked, refused).promote == Change(refused="no")
     assert render(asked, refused, asked).promote == Change()
@@ -208,7 +208,8 @@ def test_a_stage_that_ended() -> None:
         Stage.VERIFY
     ]
     verdict = Verdict(Outcome.FAIL, "why", "look")
-    assert row == Ended(START + timedelta(seconds=1), START + timedelta(seconds=5), verdict, 10)
+    own = {"render": verdict}
+    assert row == Ended(START + timedelta(seconds=1), START + timedelta(seconds=5), verdict, 10, own)
 
 
 @pytest.mark.parametrize("flag", ["not_proven", "superseded", "environment"])
@@ -221,9 +222,9 @@ def test_flags_of_a_verdict_are_read(flag: str) -> None:
 
 def test_an_exit_code_that_is_missing_is_the_verdicts() -> None:
     """Where no exit code was written, the verdict's own counts; where one was, that."""
-    assert replay([ended(Stage.ROLLBACK, Outcome.FAIL, exit_code=None, not_proven=True)]).stages[
-        Stage.ROLLBACK
-    ] == Ended(START, START, Verdict(Outcome.FAIL, "why", not_proven=True), 13)
+    verdict = Verdict(Outcome.FAIL, "why", not_proven=True)
+    row = replay([ended(Stage.ROLLBACK, Outcome.FAIL, exit_code=None, not_proven=True)]).stages[Stage.ROLLBACK]
+    assert row == Ended(START, START, verdict, 13, {"render": verdict})
     assert replay([ended(Stage.BAKE, Outcome.ERROR, exit_code=130)]).stages[Stage.BAKE].exit_code == 130
 
 
