@@ -33,7 +33,7 @@ def find_intruder(
 
 
 def find_stranger(history: History, state: TargetState, candidate: Sha, *, returning: bool) -> Deployment | None:
-    """Give a deployment that is live or on its way and not ours; one of our commit that we asked for is ours."""
+    """Give a deployment that has the users, or is on its way to them, and not ours; one of our commit is, if asked for."""
     named = state.deploy is not None and state.deploy.deployment is not None and state.deploy.deployment.id
     old = state.baseline.commit if state.baseline else None
     for row in history.deployments:
@@ -41,6 +41,7 @@ def find_stranger(history: History, state: TargetState, candidate: Sha, *, retur
         ours = row.id in state.own_ids
         adopted = fresh and not named and row.commit == candidate
         going_back = fresh and returning and row.commit == old
-        if (not row.state.ended or row is history.current) and not (ours or adopted or going_back):
+        there = row is history.current or (history.moving_to is not None and row.id == history.moving_to)
+        if (there or not row.state.ended) and not (ours or adopted or going_back):
             return row
     return None

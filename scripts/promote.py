@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import functools
 
-from scripts.errors import OutcomeUnknown, SlipwayError
+from scripts.errors import OutcomeUnknown, SlipwayError, UsageError
 from scripts.journal import Kind
 from scripts.ownership import find_intruder
-from scripts.release import Deployment, DeployState, Release, short
+from scripts.release import Deployment, DeployState, Release, Stage, short
 from scripts.stage import READ_S, Ports, Target, Verdicts, attempt, journal_deployment, planned
 from scripts.state import DEPLOY, PROMOTE, TargetState
 from scripts.verdict import Verdict, failed, passed
@@ -18,9 +18,17 @@ from scripts.verify import claim_of, prove_candidate
 
 
 def promote(ports: Ports) -> Verdicts:
-    """Promote on every target that was deployed to."""
+    """Promote on every target that was deployed to.
+
+    Raises:
+        UsageError: a target's users are not on the candidate yet, and it was not verified.
+    """
     state = ports.state()
     release = planned(state)
+    if not state.passed(Stage.VERIFY) and any(target.platform.stages for target in ports.targets):
+        raise UsageError(
+            "verify did not pass, so no user may be put on the candidate", next_step="run `python3 -m scripts verify`"
+        )
     verdicts: dict[str, Verdict] = {}
     for target in ports.going():
         act = functools.partial(_promote_target, ports, target, state.targets[target.name], release)

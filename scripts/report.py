@@ -37,7 +37,8 @@ def judge_result(state: RunState) -> Result:
     """Give the one word: what is not known to have ended well is still broken, and the worst target tells."""
     if state.release is None or state.release.together:
         return _result_of_unit(state)
-    return min((_result_of_unit(state.only(name)) for name in state.targets), key=WORST_FIRST.index)
+    results = (_result_of_unit(state.only(name)) for name in state.targets)
+    return min(results, key=WORST_FIRST.index, default=Result.NEVER_STARTED)
 
 
 def _result_of_unit(state: RunState) -> Result:
@@ -52,10 +53,10 @@ def _result_of_unit(state: RunState) -> Result:
     if not (state.passed(Stage.ROLLBACK) or state.passed(Stage.RECOVER)):
         return Result.STILL_BROKEN
     targets = state.targets.values()
-    if all(target.proven and target.baseline and target.proven == target.baseline.commit for target in targets):
-        went = any(target.rollback for target in targets)
-        return Result.ROLLED_BACK if went else Result.NEVER_STARTED
-    return Result.NEVER_STARTED if all(_never_live(target) for target in targets) else Result.STILL_BROKEN
+    if not all(_on_baseline(target) or _never_live(target) for target in targets):
+        return Result.STILL_BROKEN
+    went = any(target.rollback and _on_baseline(target) for target in targets)
+    return Result.ROLLED_BACK if went else Result.NEVER_STARTED
 
 
 def _last(state: RunState, *, not_proven: bool) -> bool:
@@ -65,11 +66,16 @@ def _last(state: RunState, *, not_proven: bool) -> bool:
     return last is not None and last.verdict is not None and last.verdict.not_proven is not_proven
 
 
+def _on_baseline(target: TargetState) -> bool:
+    return target.proven is not None and target.baseline is not None and target.proven == target.baseline.commit
+
+
 def _never_live(target: TargetState) -> bool:
     if not target.asked:
         return True
     deployment = target.deploy.deployment if target.deploy else None
-    ended = {DeployState.FAILED, DeployState.CANCELED} | ({DeployState.STAGED} if target.promote is None else set())
+    promoted = target.promote is not None and not target.promote.refused
+    ended = {DeployState.FAILED, DeployState.CANCELED} | (set() if promoted else {DeployState.STAGED})
     return deployment is not None and deployment.state in ended
 
 

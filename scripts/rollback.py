@@ -18,7 +18,7 @@ from scripts.ownership import find_intruder
 from scripts.release import STAGES, Baseline, Deployment, DeployState, Release, Stage, short
 from scripts.stage import Ports, Target, Verdicts, journal_deployment, run_stage, side_by_side
 from scripts.state import ROLL_BACK, RunState, TargetState
-from scripts.undo import NEVER_LIVE, ask_for_baseline, settle
+from scripts.undo import NEVER_LIVE, ask_for_baseline, may_be_promoted, settle
 from scripts.verdict import Outcome, Verdict, failed, passed, superseded_by, unproven_rollback, worst
 from scripts.verify import Claim, Proof, checks_hold, journal_proof, prove
 
@@ -124,7 +124,8 @@ def send_back(ports: Ports, stage: Stage) -> None:
     row = state.stages.get(stage)
     if row is None or row.verdict is None or not row.verdict.passed or stage not in STAGES:
         return
-    bad = frozenset(name for name, verdict in row.targets.items() if not verdict.passed and state.targets[name].asked)
+    asked = {name for name, target in state.targets.items() if target.asked}
+    bad = frozenset(name for name, verdict in row.targets.items() if not verdict.passed and name in asked)
     if bad:
         run_stage(ports, Stage.ROLLBACK, functools.partial(roll_back, only=bad))
 
@@ -172,7 +173,8 @@ def _go_back(
             f"{target.name}: a first release has nothing to go back to; the platform's own protection stands",
             "ship a fix, or suspend the service in the platform's dashboard",
         )
-    deployment = ask_for_baseline(ports, target, now, baseline, deadline)
+    insist = may_be_promoted(candidate, state, lost=run.lost)
+    deployment = ask_for_baseline(ports, target, now, baseline, deadline, insist=insist)
     if candidate is None:
         return _prove_by_service(ports, target, run, baseline, release, deadline)
     ended = follow(ports, target, deployment, now.known, deadline)
@@ -188,8 +190,8 @@ def _go_back(
 
 def _kept_from_users(candidate: Deployment, state: TargetState, *, lost: bool) -> bool:
     """Whether no user can ever have been on it, nor will be: a promotion that was asked for may still happen."""
-    asked = lost or (state.promote is not None and not state.promote.refused)
-    return candidate.state in NEVER_LIVE or (candidate.state is DeployState.STAGED and not asked)
+    staged = candidate.state is DeployState.STAGED and not may_be_promoted(candidate, state, lost=lost)
+    return candidate.state in NEVER_LIVE or staged
 
 
 def _prove_untouched(ports: Ports, target: Target, baseline: Baseline, release: Release, deadline: Deadline) -> Verdict:

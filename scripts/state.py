@@ -65,6 +65,10 @@ class Ended:
     exit_code: int | None = None
     targets: Mapping[str, Verdict] = field(default_factory=dict)
 
+    def about(self, names: Iterable[str]) -> bool:
+        """Whether it has a verdict of each of these targets, or none of any."""
+        return not self.targets or set(names) <= set(self.targets)
+
 
 @dataclass(frozen=True)
 class RunState:
@@ -88,14 +92,17 @@ class RunState:
 
     def only(self, name: str) -> RunState:
         """Give the release as if this were its only target."""
-        stages = {stage: _only(row, name) for stage, row in self.stages.items()}
+        told = {stage: row for stage, row in self.stages.items() if stage in STAGES or row.about({name})}
+        stages = {stage: _only(row, name) for stage, row in told.items()}
         targets = {name: self.targets[name]} if name in self.targets else {}
         return replace(self, targets=targets, stages=stages)
 
     def passed(self, stage: Stage) -> bool:
-        """Whether a stage's last run passed."""
+        """Whether a stage's last run passed; a way back, on every target: one that goes alone may have gone back."""
         row = self.stages.get(stage)
-        return row is not None and row.verdict is not None and row.verdict.passed
+        if row is None or row.verdict is None or not row.verdict.passed:
+            return False
+        return stage in STAGES or row.about(self.targets)
 
     @property
     def lost(self) -> bool:

@@ -61,17 +61,28 @@ def _may_go_live(what: str) -> SlipwayError:
     )
 
 
+def may_be_promoted(candidate: Deployment | None, state: TargetState, *, lost: bool) -> bool:
+    """Whether a candidate that no user has been on may get them still: by a promotion that was, or may be, asked for."""
+    asked = lost or (state.promote is not None and not state.promote.refused)
+    return asked and not (candidate and candidate.state.has_served)
+
+
 def ask_for_baseline(
-    ports: Ports, target: Target, state: TargetState, baseline: Baseline, deadline: Deadline
+    ports: Ports, target: Target, state: TargetState, baseline: Baseline, deadline: Deadline, *, insist: bool
 ) -> Deployment:
     """Ask for the rollback until the platform has it; a second one is not asked for while the first may still work.
+
+    `insist`: where users are put on it, ask although they are there, so that a promotion does not come after us.
 
     Raises:
         SlipwayError: the platform refused, or could not be reached until the deadline.
     """
     while True:
-        history = fetch_patiently(ports, target, deadline)
-        begun = _back_already(history, state, baseline) if target.platform.stages else _begun(history, state, baseline)
+        if target.platform.stages:
+            history = _await_move(ports, target, baseline, deadline)
+            begun = None if insist else _back_already(history, baseline)
+        else:
+            begun = _begun(fetch_patiently(ports, target, deadline), state, baseline)
         if begun is not None:
             ports.console.state(target.name, f"a rollback to {short(baseline.commit)} has begun")
             return begun
@@ -107,16 +118,28 @@ def _ask(ports: Ports, target: Target, baseline: Baseline, deadline: Deadline) -
     return deployment
 
 
-def _back_already(history: History | None, state: TargetState, baseline: Baseline) -> Deployment | None:
-    """Give the baseline where users are on it, or are being put on it, and no promotion of ours may still happen."""
-    row = history.find(baseline.deployment_id) if history else None
-    if history is None or row is None:
+def _await_move(ports: Ports, target: Target, baseline: Baseline, deadline: Deadline) -> History | None:
+    """Wait while users are being put on the baseline: it serves only when that has ended.
+
+    Raises:
+        SlipwayError: it has not ended at the deadline.
+    """
+    while True:
+        history = fetch_patiently(ports, target, deadline)
+        row = history.find(baseline.deployment_id) if history else None
+        if history is None or row is None or row is history.current or history.moving_to != row.id:
+            return history
+        if deadline.passed:
+            raise SlipwayError(f"the platform has begun to put users on {row.id}, and has not ended")
+        deadline.pause(ports.config.deploy.poll_s)
+
+
+def _back_already(history: History | None, baseline: Baseline) -> Deployment | None:
+    """Give the baseline where users are on it, and are not being taken away from it."""
+    row = history.current if history else None
+    if history is None or row is None or row.id is None or row.id != baseline.deployment_id:
         return None
-    promoted = state.promote is not None and not state.promote.refused
-    candidate = state.deploy.deployment if state.deploy else None
-    never_seen = promoted and not (candidate and candidate.state.has_served)
-    there = row is history.current and history.moving_to is None and not never_seen
-    return row if there or history.moving_to == row.id else None
+    return row if history.moving_to in {None, row.id} else None
 
 
 def _begun(history: History | None, state: TargetState, baseline: Baseline) -> Deployment | None:

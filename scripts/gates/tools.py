@@ -37,7 +37,7 @@ LINTERS = (
     Tool("ruff format", ("ruff", "format", "--check", "--diff")),
     Tool("mypy", ("mypy",)),
     Tool("actionlint", ("actionlint",)),
-    Tool("zizmor", ("zizmor", "--offline", "--quiet", "--persona=auditor", ".github")),
+    Tool("zizmor", ("zizmor", "--offline", "--quiet", "--persona=auditor", ".github/workflows", ".github/actions")),
     Tool("workflow schema", ("check-jsonschema", "--builtin-schema", "vendor.github-workflows", "WORKFLOWS")),
 )
 

@@ -12,8 +12,7 @@ from scripts.release import Baseline, Deployment, DeployState, Sha
 
 @dataclass(frozen=True)
 class History:
-    """
-    What a platform tells of a service: its deployments, newest first, and how it is set.
+    """What a platform tells of a service: its deployments, newest first, and how it is set.
 
     `moving_to` is the deployment that the platform is giving the users to at this moment. `pinned` means that an
     operator's rollback keeps new deployments from users until one is promoted. `undone` are commits that the platform
@@ -45,8 +44,7 @@ class History:
 
 
 class Platform(Protocol):
-    """
-    What a release asks of a platform; every call has a deadline and raises only errors of our tree.
+    """What a release asks of a platform; every call has a deadline and raises only errors of our tree.
 
     `stages`: a new deployment is at a URL of its own, and users are on it only when it is promoted.
     """

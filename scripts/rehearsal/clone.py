@@ -26,7 +26,7 @@ class _Sick:
         import os
         import random
 
-        self.app, self.random = app, random.Random(1)
+        self.app, self.random = app, random.Random(0)  # well for its first dozen answers
         self.share = SHARE if os.environ.get("VARIABLE") else 0.0
 
     async def __call__(self, scope, receive, send):

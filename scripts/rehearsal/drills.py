@@ -175,7 +175,13 @@ VERCEL_DRILLS: tuple[Drill, ...] = (
 
 DRILLS: tuple[Drill, ...] = (
     Drill("good", "a good commit", harmless, Expected(None, 0, "candidate", Result.ROLLED_OUT)),
-    Drill("crashes-at-start", "the commit fails on import", crashes_at_start, BLOCKED),
+    Drill(
+        "crashes-at-start",
+        "the commit fails on import; with Vercel already `build` sees it",
+        crashes_at_start,
+        BLOCKED,
+        on_both=Expected(BUILD, 10, "baseline", Result.NEVER_STARTED),
+    ),
     Drill(
         "errors",
         "a fifth of the answers are 500, the health check stays well",

@@ -6,6 +6,8 @@ The CLI is installed once. Every connection of Node but to this machine is refus
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +23,6 @@ from scripts.release import Sha
 
 GUARD = Path(__file__).with_name("loopback_only.cjs")
 INSTALL_LIMIT_S = 600.0
-INCLUDE = VercelSection.model_fields["include"].get_default()
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,16 @@ class Kit:
     def node_options(self) -> str:
         """What keeps every Node on this machine."""
         return f"--require={GUARD}"
+
+
+def included(path: Path) -> tuple[str, ...]:
+    """Give the paths that a slipway.toml says make the function; the default where it says nothing."""
+    with contextlib.suppress(OSError, tomllib.TOMLDecodeError, AttributeError):
+        told = tomllib.loads(path.read_text(encoding="utf-8")).get("vercel", {}).get("include", ())
+        if told:
+            return tuple(map(str, told))
+    default: tuple[str, ...] = VercelSection.model_fields["include"].get_default()
+    return default
 
 
 def lacks(environment: Mapping[str, str]) -> str:
@@ -57,7 +68,8 @@ async def prepare(
     install = root / ".github" / "vercel-cli"
     await _install(install, folder, environment, say)
     guarded = {**environment, "NODE_OPTIONS": f"--require={GUARD}"}
-    order = Order(repository, commit, INCLUDE, guarded, lambda line: say(f"  {line}"), root=root)
+    include = included(root / "slipway.toml")
+    order = Order(repository, commit, include, guarded, lambda line: say(f"  {line}"), root=root)
     built = await build_artifact(order, folder / "build")
     if built.artifact is None:
         raise UsageError(

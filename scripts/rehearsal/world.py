@@ -21,7 +21,7 @@ from scripts.rehearsal.clouds.render import RenderCloud, Times
 from scripts.rehearsal.clouds.vercel import VercelCloud, VercelTimes
 from scripts.rehearsal.drills import Drill
 from scripts.rehearsal.edge import Edge
-from scripts.rehearsal.kit import Kit
+from scripts.rehearsal.kit import Kit, included
 from scripts.rehearsal.traffic import Endpoint
 
 SCALE = 1 / 120  # of the platform's own times
@@ -76,9 +76,11 @@ async def build(root: Path, folder: Path, drill: Drill, kit: Kit | None = None) 
     candidate = await commit_change(clone, drill.name, drill.change, drill.file)
     async with contextlib.AsyncExitStack() as stack:
         render, given, section = await _open_render(stack, root, clone, folder, drill)
-        sites, sections = [render], {"render": section}
+        sites = [render]
+        sections: dict[str, dict[str, Any]] = {"render": dict(section)}
         if kit is not None:
-            vercel, its_own, sections["vercel"] = await _open_vercel(stack, folder, drill)
+            vercel, its_own, section = await _open_vercel(stack, folder, drill)
+            sections["vercel"] = {**section, "include": list(included(root / "slipway.toml"))}
             sites, given = [*sites, vercel], given | its_own
         table = with_sections(root / "slipway.toml", sections, drill.settings)
         path = folder / "slipway.toml"
@@ -147,7 +149,7 @@ def rehearsed(path: Path, url: str, api_url: str, settings: Mapping[str, Mapping
 
 
 def with_sections(
-    path: Path, sections: Mapping[str, Mapping[str, str]], settings: Mapping[str, Mapping[str, float]]
+    path: Path, sections: Mapping[str, Mapping[str, Any]], settings: Mapping[str, Mapping[str, float]]
 ) -> dict[str, Any]:
     """Give the user's own configuration with the emulated clouds' sections and shorter windows.
 

@@ -121,7 +121,7 @@ def test_rollback_pins_and_promotion_unpins(tmp_path: Path) -> None:
 
 
 def test_rollback_needs_one_that_served(tmp_path: Path) -> None:
-    """A rollback to a deployment that never had the domain is refused, and only the list's candidates are taken."""
+    """A rollback to a deployment that never had the domain is refused; the list tells the candidates."""
 
     async def rehearse() -> None:
         async with tiny_vercel(tmp_path) as tiny:
@@ -216,7 +216,7 @@ def test_cancel(tmp_path: Path) -> None:
 
 
 def test_files_are_stored_by_content(tmp_path: Path) -> None:
-    """Missing files are named by digest, wrong ones refused, and deployments of the same content share their files."""
+    """Missing files are named by digest, wrong ones refused, and deployments of equal content share theirs."""
 
     async def rehearse() -> None:
         async with tiny_vercel(tmp_path) as tiny:
@@ -289,7 +289,7 @@ def test_no_file_leaves_its_folder(tmp_path: Path, path: str) -> None:
 
 
 def test_protection(tmp_path: Path) -> None:
-    """With a bypass secret a deployment's own URL answers 401 to all who do not send it; the domain is open to all."""
+    """With a bypass secret a deployment's own URL answers 401 to who does not send it; the domain is open."""
 
     async def rehearse() -> None:
         async with tiny_vercel(tmp_path, bypass=BYPASS) as tiny:
@@ -354,7 +354,7 @@ def test_a_failed_build_says_why(tmp_path: Path) -> None:
 
 
 def test_an_output_that_cannot_be_served_fails_the_build(tmp_path: Path) -> None:
-    """An output with a route that is not known here ends in ERROR, so that it is never served otherwise than meant."""
+    """An output with a route that is not known here ends in ERROR, and is not served otherwise than meant."""
 
     async def rehearse() -> None:
         async with tiny_vercel(tmp_path) as tiny:

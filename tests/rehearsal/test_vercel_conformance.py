@@ -1,4 +1,4 @@
-"""The emulated Vercel, held against the real CLI, which runs unmodified behind a guard that keeps it on loopback."""
+"""The emulated Vercel, held against the real CLI, unmodified behind a guard that keeps it on loopback."""
 
 import asyncio
 import json
@@ -45,7 +45,7 @@ def asked(cloud: VercelCloud, since: int = 0) -> list[str]:
 
 
 def test_a_whole_journey(tmp_path: Path) -> None:
-    """The real CLI deploys without the domain, promotes and rolls back, and asks for nothing that is not served."""
+    """The real CLI deploys without the domain, promotes and rolls back, and asks for nothing unserved."""
 
     async def rehearse() -> None:
         async with tiny_vercel(tmp_path) as tiny:
@@ -75,7 +75,7 @@ def test_a_whole_journey(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_commands_that_wait(tmp_path: Path) -> None:
-    """Without --no-wait and --timeout=0 the CLI follows deployment and job to their ends; inspect and list work too."""
+    """Without --no-wait and --timeout=0 the CLI follows deployment and job to the end; inspect and list work."""
 
     async def rehearse() -> None:
         async with tiny_vercel(tmp_path) as tiny:
@@ -115,7 +115,7 @@ def test_without_skip_domain(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_failed_deployment_exits_0(tmp_path: Path) -> None:
-    """The CLI ends with 0 after a deployment that failed, which is why its exit code is never taken for a verdict."""
+    """The CLI ends with 0 after a deployment that failed, so its exit code is never taken for a verdict."""
 
     async def rehearse() -> None:
         async with tiny_vercel(tmp_path, faults=VercelFaults(deploy_ends_in_error=True)) as tiny:
@@ -171,7 +171,7 @@ def test_moves_that_move_nothing(tmp_path: Path, verb: str, faults: VercelFaults
     ],
 )
 def test_commands_that_hang(tmp_path: Path, words: Sequence[str], faults: VercelFaults) -> None:
-    """A deployment stuck in the queue, an alias that never comes and a rolling release without a stage hang the CLI."""
+    """A deployment stuck in the queue, an alias that never comes, a rolling release without a stage hang it."""
 
     async def rehearse() -> None:
         async with tiny_vercel(tmp_path) as tiny:
@@ -269,7 +269,7 @@ const TRIED = {
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "vercel.example", "::ffff:192.0.2.1"])
 def test_the_guard_refuses_all_ways_out(host: str) -> None:
-    """The guard refuses TCP, TLS, HTTP, UDP and name look-ups to all but loopback, in workers and children as well."""
+    """The guard refuses TCP, TLS, HTTP, UDP and look-ups to all but loopback, in workers and children too."""
     node = command()[0]
     tried = TRY.replace("HOST", f"'{host}'").replace("${'" + host + "'}", f"[{host}]" if ":" in host else host)
     environment = {"PATH": os.environ["PATH"], "NODE_OPTIONS": f"--require={GUARD}"}
@@ -341,7 +341,7 @@ def pid_runs(pid: int) -> bool:
 
 @pytest.mark.slow
 def test_a_function_is_served(tmp_path: Path, built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A real function deployed by the real CLI starts with its first request, sees Vercel's variables only, ends."""
+    """A real function deployed by the real CLI starts by its first request, sees only Vercel's variables, ends."""
     monkeypatch.setenv("OURS", "secret")
 
     async def rehearse() -> int:
@@ -382,7 +382,7 @@ BYPASSED = {"x-vercel-protection-bypass": BYPASS}
 
 @pytest.mark.slow
 def test_a_function_that_died_starts_again(tmp_path: Path, built: Path) -> None:
-    """The request in which a function dies gets Vercel's 500; the next ones, at once and together, a new instance."""
+    """The request in which a function dies gets Vercel's 500; the next ones together a new instance."""
 
     async def rehearse() -> None:
         async with tiny_vercel(tmp_path) as tiny:
@@ -401,7 +401,7 @@ def test_a_function_that_died_starts_again(tmp_path: Path, built: Path) -> None:
 
 @pytest.mark.slow
 def test_a_function_that_cannot_start(tmp_path: Path, built: Path) -> None:
-    """A function whose import fails is answered with Vercel's 500 each time, and the reason is among the events."""
+    """A function whose import fails is answered with Vercel's 500, and the reason is among the events."""
     broken = tmp_path / "broken"
     shutil.copytree(built, broken, symlinks=True)
     (broken / "functions" / "fastapi.func" / "app" / "main.py").write_text("import nothing_of_this_name\n")

@@ -419,7 +419,7 @@ def test_each_target_needs_its_own_section(present: str, absent: str) -> None:
         whole = table(release={"targets": targets})
         del whole["render"]
         told = refused({**whole, present: sections[present]}).what
-        assert told == f"slipway.toml: release.targets names {absent!r}, but there is no [{absent}] section"
+        assert told == f"slipway.toml: the file: release.targets names {absent!r}, but there is no [{absent}] section"
 
 
 def test_targets_are_chosen_among_both_sections() -> None:

@@ -1,4 +1,4 @@
-"""The emulated Vercel as one thing to enter: a project, its API and its deployments, and nothing left running after."""
+"""The emulated Vercel as one thing to enter: a project, its API, its deployments; nothing is left running."""
 
 import asyncio
 import contextlib
@@ -54,9 +54,9 @@ TIDY_S = 1.0  # between two looks for functions that are to be stopped
 class VercelCloud:
     """Vercel with one project of one team, whose production domain is an edge that has been entered.
 
-    `folder` takes uploads, unpacked deployments and logs. `bypass`: with it, a deployment's own URL answers 401 to all
-    who do not send that secret. More than `most_functions` functions run for a moment only. `faults` may be replaced at
-    any time.
+    `folder` takes uploads, unpacked deployments and logs. `bypass`: with it, a deployment's own URL answers 401 to
+    all who do not send that secret. More than `most_functions` functions run for a moment only. `faults` may be
+    replaced at any time.
     """
 
     def __init__(
@@ -184,7 +184,7 @@ class VercelCloud:
 
     async def ended(self, deployment_id: str) -> Deployment:
         """Wait until a deployment is in a terminal state."""
-        while not self._project.history.deployments[deployment_id].state.terminal:  # noqa: ASYNC110  # for tests: no event
+        while not self._project.history.deployments[deployment_id].state.terminal:  # noqa: ASYNC110  # there is no event
             await asyncio.sleep(0.01)
         return self._project.history.deployments[deployment_id]
 

@@ -1,7 +1,7 @@
 """The HTTP side of the emulated Vercel: what the CLI asks, and what a pipeline asks beside it.
 
-Routes, statuses and bodies are those that the CLI is content with, and of vercel.com/docs/rest-api where it asks for
-none. A request that no route is for is kept in `unknown`, so that a test can fail on it.
+Routes, statuses and bodies are those that the CLI is content with, and of vercel.com/docs/rest-api where it asks
+for none. A request that no route is for is kept in `unknown`, so that a test can fail on it.
 """
 
 import asyncio
@@ -184,7 +184,7 @@ class VercelApi:
 
 
 class Lines(Response):
-    """The log of a deployment as JSON lines, in chunks; the last line comes in one piece with the end of the answer.
+    """The log of a deployment as JSON lines, in chunks; the last one comes in one piece with the end.
 
     An answer that is complete when the CLI reads the reason of a failed build makes it forget its own exit code.
     """
@@ -198,7 +198,7 @@ class Lines(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the lines as they come."""
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        await asyncio.sleep(EVENTS_POLL_S)  # as over a network; in one piece with the headers it makes no difference
+        await asyncio.sleep(EVENTS_POLL_S)  # in one piece with the headers it would make no difference
         told = 0
         while self._follows and not self._look().state.terminal:
             told += await _tell(send, self._look(), told, more=True)
@@ -207,7 +207,7 @@ class Lines(Response):
 
 
 async def _tell(send: Send, deployment: Deployment, told: int, *, more: bool) -> int:
-    """Send the lines that were not told yet and return how many; nothing would end the answer, so it is not sent."""
+    """Send the lines that were not told yet and return how many; an empty piece would end the answer."""
     rows = render_events(deployment)[told:]
     if rows or not more:
         body = b"".join(json.dumps(row).encode() + b"\n" for row in rows)

@@ -1,4 +1,4 @@
-"""The functions of all deployments: started by their first request, kept, started again after they died, stopped idle.
+"""The functions of all deployments: started by a first request, kept, started again after they died, stopped idle.
 
 What starts one is `scripts.function`. Which function a request is for is decided elsewhere.
 """
@@ -31,7 +31,7 @@ class _Kept:
 
 
 class Functions:
-    """Runs functions, logs below a folder; `most` are kept running. `note` is told when one is started or stopped."""
+    """Runs functions, logs below a folder; `most` are kept running. `note` is told of starts and stops."""
 
     def __init__(self, folder: Path, times: VercelTimes, most: int, note: Note) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ class Functions:
             kept.used_s = time.monotonic()
 
     async def keep_few(self) -> None:
-        """Stop what has been idle for long, and the longest idle ones if too many run; never one that is answering."""
+        """Stop what has been idle for long, and the longest idle ones if too many run; none that is answering."""
         idle = sorted((each for each in self._kept.items() if not each[1].in_flight), key=lambda each: each[1].used_s)
         deadline_s = time.monotonic() - self._times.function_idle_s
         surplus = len(self._kept) - self._most

@@ -1,4 +1,4 @@
-"""What stands before every route of the emulated Vercel: outages, the token, the team, and a record of what came."""
+"""What stands before every route of the emulated Vercel: outages, token, team, and a record of what came."""
 
 import re
 import secrets
@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from scripts.rehearsal.clouds.vercel_project import Project
 from scripts.rehearsal.clouds.vercel_values import ApiErrors, VercelFaults, new_id
 
-# What is asked about a person or about teams has no team of its own; what belongs to a project is reached by its team.
+# What is asked about a person or about teams has no team of its own; what is a project's is reached by its team.
 WITHOUT_TEAM = re.compile(r"/v2/user|/v1/teams|/teams/[^/]+")
 KEPT_REQUESTS = 10_000
 
@@ -29,7 +29,7 @@ class Exchange:
 
 
 class Gate:
-    """Lets a request through to the application, or answers it: an outage, 403 without the token or in another team."""
+    """Lets a request through to the application, or answers it: outage, 403 without token or in another team."""
 
     def __init__(self, app: ASGIApp, *, project: Project, faults: Callable[[], VercelFaults], token: str) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""The JSON of the emulated Vercel: what the API says of deployments, the project and its domain, and what it reads."""
+"""The JSON of the emulated Vercel: what the API says of deployments, project and domain, and what it reads."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

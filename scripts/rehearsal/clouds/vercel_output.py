@@ -1,7 +1,7 @@
 """What a built `.vercel/output` says about a request: a static file, a function, or nothing.
 
-This is the part of the Build Output API (vercel.com/docs/build-output-api/configuration) that a Python function and
-static files need. A key that is not known here is an error when the deployment is made: a route that was silently
+This is the part of the Build Output API (vercel.com/docs/build-output-api/configuration) that a Python function
+and static files need. A key that is not known here is an error when the deployment is made: a route that was silently
 ignored would answer otherwise than on the platform.
 """
 

@@ -1,7 +1,7 @@
 """The life of deployments on the emulated Vercel, and of the production domain that is moved between them.
 
-How all this looks over HTTP is not decided here (`vercel_api`, `vercel_json`), and neither is how a deployment answers
-(`vercel_site`).
+How all this looks over HTTP is not decided here (`vercel_api`, `vercel_json`), and neither is how a deployment
+answers (`vercel_site`).
 """
 
 import asyncio
@@ -176,7 +176,7 @@ class Project:
         return ""
 
     def _assign(self, deployment_id: str) -> None:
-        """Give a ready deployment its aliases, the production domain included if it is to have it and no pin is set."""
+        """Give a ready deployment its aliases, the production domain too if it is to have it and no pin is set."""
         deployment = self.history.change(deployment_id, aliased_at=now())
         if deployment.production and deployment.takes_domain and self.auto_assign:
             self._give_domain(deployment_id)
@@ -196,7 +196,7 @@ class Project:
         self.history.change_job(number, status)
 
     def _outcome(self, kind: Job, to_id: str, faults: VercelFaults) -> JobStatus:
-        """Tell how a job ends; a rollback that has nothing to move is skipped, a promotion still takes the pin away."""
+        """Tell how a job ends; a rollback with nothing to move is skipped, a promotion still clears the pin."""
         if faults.promote_fails:
             return JobStatus.FAILED
         nothing_to_move = kind is Job.ROLLBACK and to_id == self.history.production

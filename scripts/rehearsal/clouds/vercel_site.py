@@ -24,7 +24,7 @@ type Served = Callable[[Message, Receive, Send], object]
 
 
 class Site:
-    """Serves the files and functions of one deployment once it is ready. `bypass`: None leaves its URL open to all."""
+    """Serves the files and functions of one deployment once it is ready; without `bypass` its URL is open."""
 
     def __init__(self, look: Look, functions: Functions, bypass: str | None) -> None:
         self._look = look

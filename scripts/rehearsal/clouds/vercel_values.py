@@ -118,7 +118,7 @@ class Event:
 
 @dataclass(frozen=True)
 class VercelTimes:
-    """How long the platform takes, in seconds. Vercel states no figures: all are estimates but the function's limits.
+    """How long the platform takes, in seconds. Vercel states none: all but the function's limits are estimates.
 
     `function_start_limit_s`: Vercel gives initialisation 10 s, then once more with the request's own limit
     (vercel.com/docs/functions/limitations, 300 s); here it is one limit.
