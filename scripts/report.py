@@ -88,12 +88,13 @@ def as_json(state: RunState) -> dict[str, object]:
         "run_id": release.run_id if release else None,
         "started_at": release.started_at.isoformat() if release else None,
         "result": judge_result(state),
-        "targets": {name: _target_json(target, release) for name, target in state.targets.items()},
+        "targets": {name: _target_json(state, name) for name in state.targets},
         "stages": [_stage_json(stage, row) for stage, row in state.stages.items()],
     }
 
 
-def _target_json(target: TargetState, release: Release | None) -> dict[str, object]:
+def _target_json(state: RunState, name: str) -> dict[str, object]:
+    target, release = state.targets[name], state.release
     baseline = target.baseline
     deployment = target.deploy.deployment if target.deploy else None
     return {
@@ -101,20 +102,22 @@ def _target_json(target: TargetState, release: Release | None) -> dict[str, obje
         "from_deploy": baseline.deployment_id if baseline else None,
         "to": release.commit if release and target.asked else None,
         "to_deploy": deployment.id if deployment else None,
-        "state": state_of(target, release),
+        "state": state_of(state, name),
         "rolled_back": target.rollback is not None,
         "proven": target.proven,
     }
 
 
-def state_of(target: TargetState, release: Release | None) -> str:
-    """Say where a target stands: on the new release, back, untouched, or not known."""
-    if release is None:
+def state_of(state: RunState, name: str) -> str:
+    """Say where a target stands: on the new release, back, untouched, someone else's, or not known."""
+    target = state.targets[name]
+    if state.release is None:
         return "not known"
-    old = target.baseline.commit if target.baseline else None
-    if target.proven == release.commit:
-        return "serves the new release"
-    if target.proven is not None and target.proven == old:
+    if name in state.superseded:
+        return "left to someone else"
+    if target.proven == state.release.commit:
+        return "not known" if target.rollback else "serves the new release"
+    if _on_baseline(target):
         return "went back" if target.rollback else "kept the old release"
     if _never_live(target):
         return "kept the old release" if target.asked else "untouched"
@@ -157,11 +160,18 @@ def render_markdown(events: Iterable[Event]) -> str:
     state = replay(rows)
     if state.release is None:
         return "## Nothing was released\n\nThere is no journal: no stage got as far as a plan.\n"
-    olds = [short(target.baseline.commit) for target in state.targets.values() if target.baseline]
-    old = " and ".join(dict.fromkeys(olds)) or "nothing"
-    lines = [f"## {TITLES[judge_result(state)].format(new=short(state.release.commit), old=old)}", ""]
+    lines = [f"## {_title(state, state.release)}", ""]
     lines += _table_of_targets(state) + _table_of_stages(state) + _timeline(rows) + _next_command(state)
     return "\n".join(lines) + "\n"
+
+
+def _title(state: RunState, release: Release) -> str:
+    """Say what became of the release, and of each target where each goes alone."""
+    if not release.together and len(state.targets) > 1:
+        return "; ".join(f"{name}: {_title(state.only(name), release)}" for name in state.targets)
+    olds = [short(target.baseline.commit) for target in state.targets.values() if target.baseline]
+    old = " and ".join(dict.fromkeys(olds)) or "nothing"
+    return TITLES[judge_result(state)].format(new=short(release.commit), old=old)
 
 
 def _table_of_targets(state: RunState) -> list[str]:
@@ -169,7 +179,7 @@ def _table_of_targets(state: RunState) -> list[str]:
     for name, target in state.targets.items():
         old = short(target.baseline.commit) if target.baseline and not target.baseline.first else "nothing"
         new = short(state.release.commit) if state.release and target.asked else "not asked"
-        told = state_of(target, state.release)
+        told = state_of(state, name)
         lines.append(f"| {name} | `{old}` | `{new}` | {told} | `{short(target.proven)}` |")
     return [*lines, ""]
 

@@ -162,7 +162,11 @@ def _go_back(
     now = ports.state().targets[target.name]
     # A rollback that we asked for, or that a lost run may have asked for, is no intruder.
     returning = state.rollback is not None or state.deploy is None
-    intruder = find_intruder(ports, target, now, release.commit, deadline, returning=returning)
+    # Where users are put on a deployment, one that another person builds must not keep them on a bad candidate.
+    builds_count = not target.platform.stages
+    intruder = find_intruder(
+        ports, target, now, release.commit, deadline, returning=returning, builds_count=builds_count
+    )
     if intruder is not None:
         return intruder
     untouched = candidate is not None and _kept_from_users(candidate, state, lost=run.lost)

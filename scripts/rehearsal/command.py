@@ -21,7 +21,7 @@ from scripts.journal import Journal
 from scripts.rehearsal.clone import differs_from_head, make_clone
 from scripts.rehearsal.clouds.render import RenderCloud, Trigger
 from scripts.rehearsal.clouds.vercel import Job
-from scripts.rehearsal.drills import BOTH, DRILLS, LOST_IN_BAKE_S, Drill, Expected, choose
+from scripts.rehearsal.drills import BOTH, DRILLS, LOST_IN_BAKE_S, Drill, choose
 from scripts.rehearsal.kit import Kit, lacks, prepare
 from scripts.rehearsal.observe import Facts, Seen, SiteFacts, compare, observe
 from scripts.rehearsal.runner import Runner
@@ -41,17 +41,12 @@ class Played:
     seen: Seen
     wrong: Sequence[str]
 
-    @property
-    def expected(self) -> Expected:
-        """What the book states for these targets."""
-        return self.drill.expected_with(self.facts.targets)
-
     def as_json(self) -> dict[str, object]:
         """Give the drill's part of the result; what is told of one commit is told where all targets agree."""
         seen = self.seen
         return {
             "name": self.drill.name,
-            "expected": asdict(self.expected),
+            "expected": asdict(self.drill.expected),
             "seen": asdict(seen),
             "ok": not self.wrong,
             "wrong": list(self.wrong),
@@ -154,11 +149,12 @@ async def _play_each(
     if await differs_from_head(ROOT):
         console.warn("uncommitted changes of the service are not rehearsed: a rehearsal ships commits")
     with tempfile.TemporaryDirectory(prefix="slipway-") as kept:
-        kit = await open_kit(ROOT, Path(kept), environment, console) if "vercel" in targets else None
+        needed = "vercel" in targets and any(drill.plays_on("vercel") for drill in drills)
+        kit = await open_kit(ROOT, Path(kept), environment, console) if needed else None
         played = []
         for drill in drills:
             with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
-                played.append(await play(drill, ROOT, Path(folder), console, kit))
+                played.append(await play(drill, ROOT, Path(folder), console, kit if drill.plays_on("vercel") else None))
     return (kit.cli_version if kit else None), played
 
 
@@ -265,7 +261,7 @@ def render_table(played: Sequence[Played]) -> str:
 
 
 def _row(row: Played) -> tuple[str, ...]:
-    want, seen = row.expected, row.seen
+    want, seen = row.drill.expected, row.seen
     return (
         row.drill.name,
         "+".join(row.facts.targets),

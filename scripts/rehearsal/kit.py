@@ -27,10 +27,15 @@ INSTALL_LIMIT_S = 600.0
 
 @dataclass(frozen=True)
 class Kit:
-    """The CLI's version, and the artifact of the commit that serves when a drill begins."""
+    """The artifact of the commit that serves when a drill begins, and a clone whose HEAD it is."""
 
-    cli_version: str
+    repository: Path
     artifact: Artifact
+
+    @property
+    def cli_version(self) -> str:
+        """The version of the real CLI that built it."""
+        return self.artifact.cli
 
     @property
     def node_options(self) -> str:
@@ -77,7 +82,7 @@ async def prepare(
             means="A rehearsal starts from a release that serves.",
             next_step="mend it, or rehearse with --targets render",
         )
-    return Kit(built.artifact.cli, built.artifact)
+    return Kit(repository, built.artifact)
 
 
 async def _install(install: Path, folder: Path, environment: Mapping[str, str], say: Callable[[str], None]) -> None:

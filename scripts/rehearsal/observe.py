@@ -174,7 +174,7 @@ def _monotonic(at: datetime) -> float:
 
 def compare(drill: Drill, facts: Facts, seen: Seen) -> list[str]:
     """Say in what a drill did not end as its book states; empty where it did."""
-    want = drill.expected_with(facts.targets)
+    want = drill.expected
     wrong = [
         f"{name}: expected {getattr(want, name)}, saw {getattr(seen, name)}"
         for name in ("stage", "exit_code", "result")

@@ -72,7 +72,7 @@ async def build(root: Path, folder: Path, drill: Drill, kit: Kit | None = None) 
     With a kit, on Vercel too.
     """
     clone = folder / "clone"
-    baseline = await make_clone(root, clone)
+    baseline = await make_clone(kit.repository if kit else root, clone)
     candidate = await commit_change(clone, drill.name, drill.change, drill.file)
     async with contextlib.AsyncExitStack() as stack:
         render, given, section = await _open_render(stack, root, clone, folder, drill)

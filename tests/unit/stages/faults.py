@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from scripts.errors import ConfigError, PlatformError, PlatformUnreachable
-from tests.unit.stages.clouds import NEW
+from tests.unit.stages.clouds import NEW, NEWER, OLDER
 from tests.unit.stages.pair import PairWorld
 
 Fault = Callable[[PairWorld], None]
@@ -99,3 +99,13 @@ def person(target: str, moment_s: float, act: str, commit: str) -> Fault:
 def staged_by_another(moment_s: float) -> Fault:
     """Give what lets a person stage the same commit, and nothing more, at a moment."""
     return person("vercel", moment_s, "someone_stages", NEW)
+
+
+PEOPLE: dict[str, Fault] = {
+    "a person promotes another while render builds": person("vercel", 14, "someone_promotes", OLDER),
+    "a person rolls back before the promotion": person("vercel", 20, "someone_rolls_back", OLDER),
+    "a person pushes another while it builds": person("vercel", 20, "someone_pushes", NEWER),
+    "a person pushes the same commit": person("vercel", 14, "someone_pushes", NEW),
+    "render: a person deploys another while it builds": person("render", 10, "someone_deploys", NEWER),
+    "render: a person rolls back before the promotion": person("render", 20, "someone_rolls_back", OLDER),
+}

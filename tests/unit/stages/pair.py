@@ -40,13 +40,13 @@ from tests.unit.stages.clouds import (
 from tests.unit.stages.staged import PRODUCTION, STAGED_HOST, StagedCloud
 
 RUN = {"SLIPWAY_RUN_STARTED": BEGIN.isoformat(), "GITHUB_SHA": NEW, "GITHUB_RUN_ID": "7"}
-SERVES_NEW, WENT_BACK, KEPT, UNTOUCHED, UNKNOWN, MOVED_BY_OTHERS = (
+SERVES_NEW, WENT_BACK, KEPT, UNTOUCHED, UNKNOWN, LEFT = (
     "serves the new release",
     "went back",
     "kept the old release",
     "untouched",
     "not known",
-    "moved by someone else",
+    "left to someone else",
 )
 IS_OLD = {WENT_BACK, KEPT, UNTOUCHED}
 
