@@ -45,7 +45,7 @@ def find_intruder(
 def find_stranger(
     history: History, state: TargetState, candidate: Sha, *, returning: bool, builds_count: bool
 ) -> Deployment | None:
-    """Give a deployment that has the users, or is on its way to them, and not ours; one of our commit is, if asked for."""
+    """Give a deployment that has users or is on its way, and not ours; one of our commit that we asked for is ours."""
     named = state.deploy is not None and state.deploy.deployment is not None and state.deploy.deployment.id
     old = state.baseline.commit if state.baseline else None
     for row in history.deployments:

@@ -7,13 +7,15 @@ what the run deployed and what served before are read from the platforms.
 from __future__ import annotations
 
 import functools
+from collections.abc import Collection
 from dataclasses import asdict, replace
 
+from scripts.errors import SlipwayError
 from scripts.follow import fetch_patiently
 from scripts.journal import Kind
 from scripts.plan import rolled_back
 from scripts.platforms import History
-from scripts.release import Baseline, Deployment, Release, Stage, short
+from scripts.release import Baseline, Deployment, Release, Sha, Stage, short
 from scripts.rollback import roll_back
 from scripts.stage import Ports, Target, Verdicts, ids, planned, side_by_side
 from scripts.state import RunState
@@ -32,8 +34,11 @@ def recover(ports: Ports, release: Release | None = None) -> Verdicts:
     `release` is what the lost run was to ship, and since when; without it a lost journal cannot be rebuilt.
     """
     state = ports.state()
-    if state.release is None:
-        return _recover_blind(ports, release) if release else dict.fromkeys(ports.names, UNKNOWN)
+    release = state.release or release
+    if release is None:
+        return dict.fromkeys(ports.names, UNKNOWN)
+    if state.release is None or (state.lost and _without_baseline(ports, state)):
+        return _recover_blind(ports, release)
     if state.passed(Stage.BAKE):
         proofs = {target.name: functools.partial(_prove_candidate, ports, target, state) for target in ports.targets}
         return side_by_side(ports, proofs)
@@ -54,19 +59,30 @@ def _prove_candidate(ports: Ports, target: Target, state: RunState) -> Verdict:
 
 def _recover_blind(ports: Ports, release: Release) -> Verdicts:
     """Rebuild the plan from the platforms' lists and go on from there; where there is no key there is none."""
-    looks = {target.name: functools.partial(_look_back, ports, target, release) for target in ports.targets}
+    missing = _without_baseline(ports, ports.state())
+    looks = {target.name: functools.partial(_look_back, ports, target, release) for target in missing}
     verdicts = side_by_side(ports, looks)
-    if not ports.state().targets:
+    state = ports.state()
+    if not state.targets:
         return verdicts
-    ports.journal.append(Kind.RELEASE, **asdict(release))
-    told = {"outcome": Outcome.PASS, "reason": "rebuilt from the platforms", "exit_code": 0}
-    ports.journal.append(Kind.STAGE_ENDED, "", stage=Stage.PLAN, **told)
+    if state.release is None:
+        ports.journal.append(Kind.RELEASE, **asdict(release))
+        told = {"outcome": Outcome.PASS, "reason": "rebuilt from the platforms", "exit_code": 0}
+        ports.journal.append(Kind.STAGE_ENDED, "", stage=Stage.PLAN, **told)
     return {**verdicts, **roll_back(ports, lost=True)}
+
+
+def _without_baseline(ports: Ports, state: RunState) -> list[Target]:
+    known = {name for name, target in state.targets.items() if target.baseline}
+    return [target for target in ports.targets if target.name not in known]
 
 
 def _look_back(ports: Ports, target: Target, release: Release) -> Verdict:
     """Write down what the platform says served before, where it knows a deployment of the release."""
-    history = fetch_patiently(ports, target, ports.deadline(ports.config.rollback.deadline_s))
+    try:
+        history = fetch_patiently(ports, target, ports.deadline(ports.config.rollback.deadline_s))
+    except SlipwayError as error:  # the other targets go back all the same
+        return unproven_rollback(f"{target.name}: {error.what}", error.next_step)
     if history is None:
         return UNKNOWN
     ours = frozenset(row.id for row in history.deployments if is_of(release, row) and row.id)
@@ -84,10 +100,10 @@ def is_of(release: Release, row: Deployment) -> bool:
 
 
 def rebuild_baseline(name: str, history: History, ours: frozenset[str], release: Release, instances: int) -> Baseline:
-    """Give what served before the release: the newest other commit that served and was never rolled back."""
-    bad = {release.commit, *rolled_back(history)}
-    served = (row for row in history.deployments if row.state.has_served and row.commit and row.commit not in bad)
-    old = next(served, None)
+    """Give what served before the release: another commit that served, and was never rolled back."""
+    old = _find_served_before(history, {release.commit, *rolled_back(history)})
+    # What goes back already is not known from before: it is the lost run's own rollback, or does the same.
+    going_back = {row.id for row in history.deployments if old and row.commit == old.commit and not row.state.ended}
     return Baseline(
         target=name,
         commit=old.commit if old else None,
@@ -96,5 +112,15 @@ def rebuild_baseline(name: str, history: History, ours: frozenset[str], release:
         instances=instances,
         healthy=False,
         first=old is None,
-        known=tuple(sorted(ids(history) - ours)),
+        known=tuple(sorted(ids(history) - ours - going_back)),
     )
+
+
+def _find_served_before(history: History, bad: Collection[Sha]) -> Deployment | None:
+    """Give what serves still, else what the users were taken from, else the newest that served.
+
+    Where users are moved among deployments the newest one need not be the last that served.
+    """
+    served = [row for row in history.deployments if row.state.has_served and row.commit and row.commit not in bad]
+    told = (row for row in (history.current, history.find(history.moved_from)) if row in served)
+    return next(told, None) or next(iter(served), None)

@@ -27,7 +27,7 @@ def settle(ports: Ports, target: Target, state: TargetState, release: Release, d
     if history is None:
         return None
     accepted = state.deploy.deployment if state.deploy else None
-    asked = accepted or Deployment(None, release.commit, DeployState.QUEUED)
+    asked = accepted or _find_unnamed(target, history, state, release)
     candidate = find_listed(ports, target, asked, state.known, ports.deadline(min(LISTED_S, deadline.left_s)))
     if candidate is None and accepted is not None:
         raise _may_go_live("was accepted, but the platform lists no such deploy")
@@ -37,6 +37,17 @@ def settle(ports: Ports, target: Target, state: TargetState, release: Release, d
         candidate = _cancel(ports, target, candidate, state.known, deadline)
     journal_deployment(ports, target, DEPLOY, candidate, Kind.DEPLOYMENT)
     return candidate
+
+
+def _find_unnamed(target: Target, history: History, state: TargetState, release: Release) -> Deployment:
+    """Give what stands for a candidate of which no id is known: where users are put on it, the one that has them.
+
+    Another one of the same commit may be newer; taken for ours, it would leave the users where they are.
+    """
+    live = history.current
+    if target.platform.stages and live and live.commit == release.commit and live.id not in state.known:
+        return live
+    return Deployment(None, release.commit, DeployState.QUEUED)
 
 
 def _cancel(
@@ -62,7 +73,7 @@ def _may_go_live(what: str) -> SlipwayError:
 
 
 def may_be_promoted(candidate: Deployment | None, state: TargetState, *, lost: bool) -> bool:
-    """Whether a candidate that no user has been on may get them still: by a promotion that was, or may be, asked for."""
+    """Whether a candidate that never had users may still get them, by a promotion that was, or may be, asked for."""
     asked = lost or (state.promote is not None and not state.promote.refused)
     return asked and not (candidate and candidate.state.has_served)
 

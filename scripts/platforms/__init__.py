@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
+from scripts.client import Answer
 from scripts.clock import Deadline
+from scripts.redaction import Redactor, Secret
 from scripts.release import Baseline, Deployment, DeployState, Sha
 
 
@@ -16,7 +19,8 @@ class History:
 
     `moving_to` is the deployment that the platform is giving the users to at this moment. `pinned` means that an
     operator's rollback keeps new deployments from users until one is promoted. `undone` are commits that the platform
-    itself tells were rolled back, the last time `rolled_back_at`. `hindrance` says why no release can begin here.
+    itself tells were rolled back, the last time `rolled_back_at`. `moved_from` is the deployment that the last move
+    took the users from. `hindrance` says why no release can begin here.
     """
 
     deployments: tuple[Deployment, ...]
@@ -26,6 +30,7 @@ class History:
     pinned: bool = False
     undone: frozenset[Sha] = frozenset()
     rolled_back_at: datetime | None = None
+    moved_from: str | None = None
     hindrance: str = ""
 
     @property
@@ -75,3 +80,9 @@ class Platform(Protocol):
     def cancel(self, deployment: Deployment, deadline: Deadline) -> None:
         """Ask for a deployment not to go live; that it has ended is to be read afterwards."""
         ...
+
+
+def hide(secrets: Iterable[Secret], answer: Answer) -> Answer:
+    """Give an answer without the secrets that it repeats: a platform's words are told in errors, and cut off there."""
+    body = Redactor(secrets)(answer.body.decode(errors="surrogateescape"))
+    return replace(answer, body=body.encode(errors="surrogateescape"))

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from scripts.client import Answer, Client, expect_object
 from scripts.clock import Deadline
 from scripts.errors import ConfigError, OutcomeUnknown, PlatformError, PlatformUnreachable
-from scripts.platforms import History
+from scripts.platforms import History, hide
 from scripts.redaction import Secret
 from scripts.release import Baseline, Deployment, DeployState, Sha, parse_sha, short
 
@@ -26,7 +26,7 @@ REQUIRED = {HOOK: "the deploy hook of the service (Render dashboard, Settings, D
 OPTIONAL = {KEY: "an API key; without it nothing can be cancelled, and the memory of rollbacks is missing"}
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}  # the rehearsal's hook
 PAGE = 100  # the largest page; one is enough to know what serves and what served before
-SERVER_ERROR = 500
+TOO_MANY, SERVER_ERROR = 429, 500
 PATCH_S = 10  # seconds that turning auto-deploy off may delay a rollback
 
 STATES: Mapping[str, DeployState] = {
@@ -49,7 +49,7 @@ HOOK_REFUSALS: Mapping[int, tuple[type[PlatformError | ConfigError], str, str]] 
     404: (ConfigError, "knows no such service or commit", f"check {HOOK}, and that the commit is pushed"),
     405: (PlatformError, "does not accept this method", "look at Render's status page, then run the release again"),
     409: (PlatformError, "cannot deploy now: suspended or unable", "look at the service in Render's dashboard"),
-    429: (PlatformError, "wants fewer requests", "wait a minute, then run the release again"),
+    429: (PlatformUnreachable, "wants fewer requests", "wait a minute, then run the release again"),
 }
 
 
@@ -147,6 +147,7 @@ class Render:
         name = f"Render, {what}"
         url = self._api + path
         answer = self._client.request(method, url, what=name, deadline=deadline, headers=headers, payload=payload)
+        answer = hide((self._hook, self._key), answer)
         if answer.status not in {200, 201, *fine}:
             _refuse_api(answer, name, changes=method != "GET")
         return answer
@@ -244,4 +245,5 @@ def _refuse_api(answer: Answer, name: str, *, changes: bool) -> Never:
         raise ConfigError(what, means="The hook's service, or the deploy, does not exist for this key.")
     if answer.status >= SERVER_ERROR:
         raise OutcomeUnknown(what) if changes else PlatformUnreachable(what)
-    raise PlatformError(what)
+    kind = PlatformUnreachable if answer.status == TOO_MANY else PlatformError
+    raise kind(what, next_step="look at the service and its deploys in Render's dashboard")

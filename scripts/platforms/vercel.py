@@ -36,6 +36,7 @@ REQUIRED = {TOKEN: "a token for the project's team (Vercel dashboard, Account Se
 OPTIONAL = {BYPASS: "the bypass for automation; without it no staged URL behind Deployment Protection can be verified"}
 OLDER = "On the Hobby plan only the previous production deployment can be reached, and this one is older."
 LISTED_S = 10  # seconds after which a deployment that was created would be in the list
+LAST_LOOK_S = 2  # seconds for that where the CLI took all the time there was
 ROLLING = (
     "the project has rolling releases, so a promotion would give users in shares, over hours:"
     " turn them off in the project's settings, Rolling Releases"
@@ -101,7 +102,8 @@ class Vercel:
         built = self._read(commit)
         known = frozenset(identify(row) for row in self._api.fetch_rows(deadline))
         ended = self._commands.deploy(built, commit, deadline.left_s)
-        return self._await_created(commit, known, ended, Deadline.after(deadline.clock, LISTED_S))
+        look_s = min(LISTED_S, max(LAST_LOOK_S, deadline.left_s))
+        return self._await_created(commit, known, ended, Deadline.after(deadline.clock, look_s), look_s)
 
     def promote(self, deployment: Deployment, deadline: Deadline) -> None:
         """Point the production domain to a deployment, and wait until it does.
@@ -141,7 +143,9 @@ class Vercel:
         if deployment.id is not None and not deployment.state.ended:
             self._api.cancel(deployment.id, deadline)
 
-    def _await_created(self, commit: Sha, known: frozenset[str], ended: Ended, deadline: Deadline) -> Deployment:
+    def _await_created(
+        self, commit: Sha, known: frozenset[str], ended: Ended, deadline: Deadline, look_s: float
+    ) -> Deployment:
         """Find what the CLI created, whatever its exit code says."""
         unread = ""
         while True:
@@ -152,7 +156,7 @@ class Vercel:
             if found is not None:
                 return found
             if deadline.passed:
-                raise self._not_created(commit, ended, unread)
+                raise self._not_created(commit, ended, unread, look_s)
             deadline.pause(POLL_S)
 
     def _find_created(self, commit: Sha, known: frozenset[str], host: str, deadline: Deadline) -> Deployment | None:
@@ -162,12 +166,13 @@ class Vercel:
             row = next((row for row in rows if identify(row) not in known and was_shipped(row, commit)), None)
         return replace(read_deployment(row, None), commit=commit) if row is not None else None
 
-    def _not_created(self, commit: Sha, ended: Ended, unread: str) -> PlatformError:
+    def _not_created(self, commit: Sha, ended: Ended, unread: str, look_s: float) -> PlatformError:
         what = f"Vercel, deploy of {short(commit)}: {self._commands.tell(ended)}"
-        if unread or ended.exit_code is None:
-            return OutcomeUnknown(f"{what}; {unread or f'no deployment is listed after {LISTED_S} s'}")
+        unlisted = f"no deployment is listed after {look_s:.0f} s"
+        if unread or ended.exit_code is None or look_s < LISTED_S:
+            return OutcomeUnknown(f"{what}; {unread or unlisted}")
         return PlatformError(
-            f"{what}; no deployment is listed after {LISTED_S} s",
+            f"{what}; {unlisted}",
             means="Nothing was deployed.",
             next_step="look at what the CLI said, and at Vercel's status page, then run the release again",
         )

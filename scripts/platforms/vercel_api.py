@@ -10,6 +10,7 @@ from scripts.client import Answer, Client, expect_object
 from scripts.clock import Deadline
 from scripts.config import VercelSection
 from scripts.errors import ConfigError, OutcomeUnknown, PlatformError, PlatformUnreachable
+from scripts.platforms import hide
 from scripts.platforms.vercel_answers import (
     SAID,
     Project,
@@ -24,6 +25,7 @@ from scripts.redaction import Secret
 TOKEN = "VERCEL_TOKEN"
 PAGE = 100  # the largest page; one is enough to know what serves and what served before
 NOT_FOUND = 404
+TOO_MANY = 429
 SERVER_ERROR = 500
 
 
@@ -108,6 +110,7 @@ class VercelApi:
         url = f"{self._url}{path}" + (f"?{asked}" if asked else "")
         headers = {"authorization": f"Bearer {self._token.reveal()}", "accept": "application/json"}
         answer = self._client.request(method, url, what=f"Vercel, {what}", deadline=deadline, headers=headers)
+        answer = hide([self._token], answer)
         if answer.status not in {200, *fine}:
             _refuse(answer, f"Vercel, {what}", changes=method != "GET")
         return answer
@@ -123,7 +126,7 @@ def _refuse(answer: Answer, name: str, *, changes: bool) -> Never:
         )
     if answer.status >= SERVER_ERROR:
         raise OutcomeUnknown(what) if changes else PlatformUnreachable(what)
-    raise PlatformError(what)
+    raise PlatformUnreachable(what) if answer.status == TOO_MANY else PlatformError(what)
 
 
 def _words(answer: Answer) -> str:

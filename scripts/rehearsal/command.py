@@ -176,7 +176,7 @@ async def play(drill: Drill, root: Path, folder: Path, console: Console, kit: Ki
         names = " and ".join(site.name for site in world.sites)
         rate = f"{USERS_PER_S:g} user requests/s each" if len(world.sites) > 1 else f"{USERS_PER_S:g} user requests/s"
         console.say(f"  shipping {world.candidate[:7]} over {world.baseline[:7]} to {names}, {rate}")
-        facts = await _release(drill, world, folder, console, kit)
+        facts = await release_in(world, drill, folder, console, kit)
     seen = observe(facts, drill.where)
     wrong = compare(drill, facts, seen)
     for line in wrong:
@@ -185,7 +185,8 @@ async def play(drill: Drill, root: Path, folder: Path, console: Console, kit: Ki
     return Played(drill, facts, seen, wrong)
 
 
-async def _release(drill: Drill, world: World, folder: Path, console: Console, kit: Kit | None) -> Facts:
+async def release_in(world: World, drill: Drill, folder: Path, console: Console, kit: Kit | None = None) -> Facts:
+    """Ship the drill's commit in a world that is up, with users on every target, and gather what was seen."""
     runner = Runner(
         world.clone,
         world.config,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.config import load, parse
+from scripts.config import VercelSection, load, parse
 from scripts.errors import ConfigError
 from scripts.redaction import Secret, read_secrets
 from scripts.verdict import Check
@@ -70,8 +70,12 @@ def test_the_shipped_file_needs_only_its_url(tmp_path: Path) -> None:
     path.write_text(text.replace("CHANGE-ME", "api"))
     config = load(path)
     path.write_text(re.sub(r"(?m)^# (\[\w+\]|\w+ = )", r"\1", text).replace("CHANGE-ME", "api"))
-    assert path.read_text().count("\n[") == text.count("\n[") + 7
-    assert load(path).model_dump(exclude={"checks"}) == config.model_dump(exclude={"checks"})
+    assert path.read_text().count("\n[") == text.count("\n[") + 8
+    uncommented = load(path)
+    assert uncommented.model_dump(exclude={"checks", "vercel"}) == config.model_dump(exclude={"checks", "vercel"})
+    assert config.vercel is None
+    assert uncommented.vercel is not None
+    assert uncommented.vercel.include == VercelSection.model_fields["include"].default
 
 
 @pytest.mark.parametrize(
@@ -532,7 +536,9 @@ def test_faults_of_the_second_target(section: dict[str, object], expected: str) 
     assert refused(table(**section)).what.startswith(f"slipway.toml: {expected}")
 
 
-@pytest.mark.parametrize(("section", "together"), [({}, True), ({"together": True}, True), ({"together": False}, False)])
+@pytest.mark.parametrize(
+    ("section", "together"), [({}, True), ({"together": True}, True), ({"together": False}, False)]
+)
 def test_a_release_is_one_unit_unless_told(section: dict[str, object], together: bool) -> None:
     """Targets are released together by default, also when the environment names them."""
     config = parse(table(release=section, vercel=VERCEL))

@@ -374,7 +374,7 @@ REFUSALS: list[tuple[int, type[SlipwayError]]] = [
     (409, PlatformError),
     (202, PlatformError),
     (302, PlatformError),
-    (429, PlatformError),
+    (429, PlatformUnreachable),
     (500, PlatformUnreachable),
     (503, PlatformUnreachable),
 ]

@@ -16,8 +16,7 @@ JSON = (b"content-type", b"application/json")
 
 @dataclass(frozen=True)
 class Weather:
-    """
-    What is answered in place of the platform; no `status`: nothing ever is.
+    """What is answered in place of the platform; no `status`: nothing ever is.
 
     It concerns requests whose `METHOD /path` begins as `pattern` says: the first `count` of them, all if None. It
     breaks out at the first request that begins as `since` says.

@@ -1,9 +1,8 @@
-"""What the suite needs of a platform: its adapter, the emulated cloud behind it, and all in which platforms may differ."""
+"""What the suite needs of a platform: its adapter, the emulated cloud behind it, and in what platforms may differ."""
 
 import abc
-import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -14,7 +13,7 @@ from scripts.redaction import Secret
 from scripts.release import Baseline, Deployment, Sha
 from tests.rehearsal.contract.front import Front
 
-HURRY = 10
+HURRY = 20
 
 
 class HurriedClock:
@@ -35,8 +34,7 @@ class HurriedClock:
 
 @dataclass(frozen=True)
 class Traits:
-    """
-    All that the suite lets platforms differ in.
+    """All that the suite lets platforms differ in.
 
     `stages`: a candidate waits without users until it is promoted. `rollback_is_a_deploy`: a rollback is a deployment
     of its own, else the old one serves again. `rollback_pins`: after it no new deployment gets users by itself.
@@ -58,8 +56,8 @@ class Ground(abc.ABC):
     secrets: Mapping[str, Secret]
 
     def __init__(self) -> None:
-        self._clients = contextlib.ExitStack()
         self.clock: Clock = HurriedClock()
+        self._clients: dict[Clock, Client] = {}
 
     @abc.abstractmethod
     def make(self, client: Client, secrets: Mapping[str, Secret]) -> Platform:
@@ -82,6 +80,10 @@ class Ground(abc.ABC):
         """Let no deployment end from now on."""
 
     @abc.abstractmethod
+    def release_builds(self) -> None:
+        """Let deployments end again."""
+
+    @abc.abstractmethod
     def suspend(self) -> None:
         """Stop the service, as its owner can."""
 
@@ -96,15 +98,18 @@ class Ground(abc.ABC):
 
     def adapter(self, clock: Clock | None = None, **secrets: str) -> Platform:
         """Make an adapter, on another clock or with other secrets."""
-        client = Client(clock or self.clock)
-        self._clients.callback(client.close)
-        return self.make(client, {**self.secrets, **{name: Secret(value) for name, value in secrets.items()}})
+        clock = clock or self.clock
+        if clock not in self._clients:
+            self._clients[clock] = Client(clock)
+        others = {name: Secret(value) for name, value in secrets.items()}
+        return self.make(self._clients[clock], {**self.secrets, **others})
 
     def close(self) -> None:
         """Close the connections of the adapters."""
-        self._clients.close()
+        for client in self._clients.values():
+            client.close()
 
-    def limit(self, seconds: float = 100) -> Deadline:
+    def limit(self, seconds: float = 400) -> Deadline:
         """Give a deadline by the ground's own clock."""
         return Deadline.after(self.clock, seconds)
 
@@ -139,3 +144,11 @@ class Ground(abc.ABC):
         assert row is not None
         return Baseline(self.adapter().name, row.commit, row.id, proven=True)
 
+
+def wait_for(holds: Callable[[], bool], limit_s: float = 10.0) -> None:
+    """Wait until something holds; raises TimeoutError."""
+    until_s = time.monotonic() + limit_s
+    while not holds():
+        if time.monotonic() > until_s:
+            raise TimeoutError("it never held")
+        time.sleep(0.01)

@@ -29,9 +29,7 @@ class Stage:
 class RenderGround(Ground):
     """A service on the emulated Render."""
 
-    traits = Traits(
-        stages=False, rollback_is_a_deploy=True, rollback_pins=False, key=KEY, deploy_key=HOOK
-    )
+    traits = Traits(stages=False, rollback_is_a_deploy=True, rollback_pins=False, key=KEY, deploy_key=HOOK)
 
     def __init__(self, stage: Beside[Stage]) -> None:
         super().__init__()
@@ -60,6 +58,10 @@ class RenderGround(Ground):
     def hold_builds(self) -> None:
         """Let no deployment end from now on."""
         self._tiny.faults.build_extra_s = HELD_S
+
+    def release_builds(self) -> None:
+        """Let deployments end again."""
+        self._tiny.faults.build_extra_s = 0.0
 
     def suspend(self) -> None:
         """Suspend the service."""

@@ -50,9 +50,7 @@ class Built:
 class VercelGround(Ground):
     """A project on the emulated Vercel."""
 
-    traits = Traits(
-        stages=True, rollback_is_a_deploy=False, rollback_pins=True, key=TOKEN_NAME, deploy_key=TOKEN_NAME
-    )
+    traits = Traits(stages=True, rollback_is_a_deploy=False, rollback_pins=True, key=TOKEN_NAME, deploy_key=TOKEN_NAME)
 
     def __init__(self, stage: Beside[Stage], make_tool: MakeTool) -> None:
         super().__init__()
@@ -91,6 +89,10 @@ class VercelGround(Ground):
     def hold_builds(self) -> None:
         """Let no deployment end from now on."""
         self._tiny.cloud.faults = VercelFaults(stuck_in_queue=True)
+
+    def release_builds(self) -> None:
+        """Let deployments end again."""
+        self._tiny.cloud.faults = VercelFaults()
 
     def suspend(self) -> None:
         """Pause the project."""

@@ -40,6 +40,8 @@ class StandIn:
                 return Ended(0, run.deploy() if words[0] == "deploy" else run.move(), BANNER)
             except RefusedError as error:
                 return Ended(1, "", f"{BANNER}Error: {error}\n")
+            except LookupError:
+                return Ended(1, "", f"{BANNER}Error: Unexpected answer\n")
             except (httpx.TimeoutException, TimeoutError):
                 return Ended(None, "", BANNER)
             except httpx.HTTPError as error:

@@ -172,7 +172,7 @@ class PairWorld:
         return self.run(Stage.ROLLBACK) if code else 0
 
     def lose_machine(self, keeps: str) -> None:
-        """Continue on another machine: with the whole `journal`, with the `copy` made right after plan, or `nothing`."""
+        """Go on elsewhere: with the whole `journal`, with the `copy` made right after plan, or with `nothing`."""
         if keeps == "copy":
             (self.folder / NAME).write_bytes(self._kept)
         elif keeps == "nothing":

@@ -180,6 +180,7 @@ class StagedCloud:
             pinned=self.pinned,
             undone=find_undone(rows, move),
             rolled_back_at=find_rollback_time(move),
+            moved_from=told.from_id if told else None,
             hindrance=self.hindrance,
         )
 
@@ -193,7 +194,7 @@ class StagedCloud:
     def deploy(self, commit: Sha, deadline: Deadline) -> Deployment:
         """Stage a commit."""
         row = self._mutate("deploy", commit, lambda: self._stage(commit))
-        return self._told(row)
+        return Deployment(row.id, commit, row.state, url=row.url)
 
     def promote(self, deployment: Deployment, deadline: Deadline) -> None:
         """Give the users to a deployment and wait until they are there."""

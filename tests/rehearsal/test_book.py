@@ -1,0 +1,170 @@
+"""What is rehearsed where: the choice of targets and drills, and how a drill's end is held against the book."""
+
+import io
+import os
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from scripts.console import Console
+from scripts.errors import UsageError
+from scripts.journal import Event, Kind
+from scripts.rehearsal.command import choose_targets
+from scripts.rehearsal.drills import BOTH, DRILLS, choose
+from scripts.rehearsal.kit import included
+from scripts.rehearsal.observe import Facts, SiteFacts, compare, observe
+from scripts.rehearsal.runner import BUILD, Ran
+from scripts.release import Stage
+
+DEFAULT = ("app", "requirements.txt", "vercel.json", ".python-version")
+OLD, NEW = "b" * 40, "a" * 40
+BEGIN = datetime(2026, 3, 4, tzinfo=UTC)
+GOOD = next(drill for drill in DRILLS if drill.name == "good")
+
+
+def environment_with(tmp_path: Path, node: str | None) -> dict[str, str]:
+    """Give a PATH on which Node is that version, or is not."""
+    if node is not None:
+        program = tmp_path / "node"
+        program.write_text(f"#!/bin/sh\necho {node}\n")
+        program.chmod(0o755)
+    return {"PATH": f"{tmp_path}{os.pathsep}/nonexistent"}
+
+
+@pytest.mark.parametrize(
+    ("named", "node", "targets"),
+    [
+        (None, "v20.1.0", ("render", "vercel")),
+        (None, "v18.20.4", ("render",)),
+        (None, None, ("render",)),
+        ("render", None, ("render",)),
+        ("vercel, render", "v22.0.0", ("render", "vercel")),
+    ],
+)
+def test_what_is_rehearsed(tmp_path: Path, named: str | None, node: str | None, targets: tuple[str, ...]) -> None:
+    """Both platforms where Node 20 is there, Render alone where it is not or where that was asked for."""
+    assert choose_targets(named, environment_with(tmp_path, node), Console(err=io.StringIO())) == targets
+
+
+def test_what_is_missing_is_told(tmp_path: Path) -> None:
+    """Without Node the rehearsal of Render alone says what is missing and how to get it."""
+    said = io.StringIO()
+    choose_targets(None, environment_with(tmp_path, None), Console(err=said))
+    assert "Render alone is rehearsed: Node is not on PATH" in said.getvalue()
+    assert "install Node 20 or newer" in said.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("named", "node", "why"),
+    [
+        ("render,vercel", None, "Node is not on PATH"),
+        ("render,vercel", "v18.0.0", "needs Node 20 or newer"),
+        ("vercel", "v20.0.0", "--targets vercel cannot be rehearsed"),
+        ("render,render", "v20.0.0", "cannot be rehearsed"),
+        ("nowhere", "v20.0.0", "cannot be rehearsed"),
+        (",", "v20.0.0", "cannot be rehearsed"),
+    ],
+)
+def test_targets_that_cannot_be_rehearsed(tmp_path: Path, named: str, node: str | None, why: str) -> None:
+    """A target that is named and cannot be rehearsed is an error with the next step."""
+    with pytest.raises(UsageError, match=why) as caught:
+        choose_targets(named, environment_with(tmp_path, node), Console(err=io.StringIO()))
+    assert caught.value.next_step
+
+
+def test_drills_that_can_be_played() -> None:
+    """All are those that can be played with the targets; a drill that cannot says what it needs."""
+    assert choose("all") == list(DRILLS)
+    alone = choose("all", ["render"])
+    assert {drill.name for drill in DRILLS} - {drill.name for drill in alone} == {
+        drill.name for drill in DRILLS if "vercel" in drill.needs
+    }
+    with pytest.raises(UsageError, match="'vercel-build-fails' needs render and vercel"):
+        choose("good,vercel-build-fails", ["render"])
+    with pytest.raises(UsageError, match="no drill 'god'"):
+        choose("god", BOTH)
+
+
+@pytest.mark.parametrize(
+    ("text", "paths"),
+    [
+        ('[vercel]\ninclude = ["api", "lib"]\n', ("api", "lib")),
+        ("[vercel]\n", DEFAULT),
+        ("not toml", DEFAULT),
+    ],
+)
+def test_the_users_own_paths_are_built(tmp_path: Path, text: str, paths: tuple[str, ...]) -> None:
+    """A rehearsal builds the function from what slipway.toml includes, else from the default."""
+    (tmp_path / "slipway.toml").write_text(text)
+    assert included(tmp_path / "slipway.toml") == paths
+    assert included(tmp_path / "missing.toml") == DEFAULT
+
+
+def event(kind: Kind, target: str, at_s: float, **fields: object) -> Event:
+    """Make an event of a journal."""
+    return Event(BEGIN + timedelta(seconds=at_s), kind, target, fields)
+
+
+def ended(stage: Stage, outcome: str, at_s: float) -> Event:
+    """Make the end of a stage."""
+    return event(Kind.STAGE_ENDED, "", at_s, stage=stage, outcome=outcome, reason="why", exit_code=0)
+
+
+def site(name: str, after: str) -> SiteFacts:
+    """Make what was seen of a target on which nothing went wrong."""
+    return SiteFacts(name, OLD, after, (), frozenset(), None, user_requests=9)
+
+
+RELEASED = Facts(
+    baseline=OLD,
+    candidate=NEW,
+    sites=(site("render", NEW), site("vercel", NEW)),
+    ran=[Ran(Stage.BAKE, 0, 0, 1)],
+    journal=[
+        event(Kind.RELEASE, "", 0, commit=NEW, run_id="1", started_at=BEGIN.isoformat(), targets=["render", "vercel"]),
+        ended(Stage.BAKE, "pass", 5),
+    ],
+)
+
+
+def test_a_good_release_is_as_stated() -> None:
+    """What ends as the book states has nothing wrong."""
+    assert compare(GOOD, RELEASED, observe(RELEASED)) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "wrong"),
+    [
+        ({"serving_after": OLD}, "vercel: expected the candidate, saw baseline"),
+        ({"serving_after": None}, "vercel: expected the candidate, saw neither"),
+        ({"serving_before": NEW}, "vercel: the old release did not serve at the start"),
+        ({"lingered": False}, "vercel: what serves changed by itself after the end"),
+        ({"user_requests": 0}, "vercel: no user asked for anything, so nothing is known of them"),
+        ({"user_failures": 1}, "user failures: at most 0, saw 1"),
+    ],
+)
+def test_one_target_that_differs_is_told(changed: dict[str, object], wrong: str) -> None:
+    """Each target is held against the book: one that is right does not hide one that is wrong."""
+    facts = replace(RELEASED, sites=(RELEASED.sites[0], replace(RELEASED.sites[1], **changed)))  # type: ignore[arg-type]
+    assert compare(GOOD, facts, observe(facts)) == [wrong]
+
+
+def test_the_pair_is_back_when_the_last_is() -> None:
+    """Recovery is timed to the proof of the target that came back last, and is not known while one is not proven."""
+    journal = [
+        *(event(Kind.BASELINE, name, 0, commit=OLD) for name in BOTH),
+        ended(Stage.BAKE, "fail", 10),
+        event(Kind.PROOF, "vercel", 12, commit=OLD),
+        event(Kind.PROOF, "render", 15, commit=OLD),
+        event(Kind.PROOF, "render", 30, commit=OLD),
+    ]
+    assert observe(replace(RELEASED, journal=journal)).recovered_s == 5
+    assert observe(replace(RELEASED, journal=journal[:-2])).recovered_s is None
+
+
+def test_a_build_that_fails_ends_the_run() -> None:
+    """Where `build` fails nothing else runs: its code is the run's, and nothing was started."""
+    seen = observe(replace(RELEASED, ran=[Ran(BUILD, 10, 0, 1)], journal=[]))
+    assert (seen.stage, seen.exit_code, seen.result) == ("build", 10, "never_started")
