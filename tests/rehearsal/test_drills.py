@@ -87,9 +87,10 @@ def test_drill_on_both_ends_as_stated(drill: Drill, tmp_path: Path, kit: Kit) ->
     assert played.facts.targets == ("render", "vercel")
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("targets", [pytest.param("render", marks=pytest.mark.slow), "render and vercel"])
 def test_no_secret_is_seen(targets: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """No secret is in the output, journal, report or process list of a whole release and rollback, on either platform."""
+    """No secret is in output, journal, report or process list of a whole release and rollback, on either platform."""
     kit: Kit | None = request.getfixturevalue("kit") if "vercel" in targets else None
     drill = next(row for row in DRILLS if row.name == ("vercel-fails-render-returns" if kit else "errors"))
     said = io.StringIO()
