@@ -88,13 +88,18 @@ def as_json(state: RunState) -> dict[str, object]:
         "run_id": release.run_id if release else None,
         "started_at": release.started_at.isoformat() if release else None,
         "result": judge_result(state),
-        "targets": {name: _target_json(state, name) for name in state.targets},
+        "targets": {name: _target_json(state, name) for name in _names(state)},
         "stages": [_stage_json(stage, row) for stage, row in state.stages.items()],
     }
 
 
+def _names(state: RunState) -> tuple[str, ...]:
+    """Give the targets, also one of which nothing was written down."""
+    return tuple(dict.fromkeys([*(state.release.targets if state.release else ()), *state.targets]))
+
+
 def _target_json(state: RunState, name: str) -> dict[str, object]:
-    target, release = state.targets[name], state.release
+    target, release = state.targets.get(name, TargetState()), state.release
     baseline = target.baseline
     deployment = target.deploy.deployment if target.deploy else None
     return {
@@ -110,11 +115,11 @@ def _target_json(state: RunState, name: str) -> dict[str, object]:
 
 def state_of(state: RunState, name: str) -> str:
     """Say where a target stands: on the new release, back, untouched, someone else's, or not known."""
-    target = state.targets[name]
-    if state.release is None:
-        return "not known"
+    target = state.targets.get(name, TargetState())
     if name in state.superseded:
         return "left to someone else"
+    if state.release is None or _unproven(state, name):
+        return "not known"
     if target.proven == state.release.commit:
         return "not known" if target.rollback else "serves the new release"
     if _on_baseline(target):
@@ -122,6 +127,14 @@ def state_of(state: RunState, name: str) -> str:
     if _never_live(target):
         return "kept the old release" if target.asked else "untouched"
     return "not known"
+
+
+def _unproven(state: RunState, name: str) -> bool:
+    """Whether the last way back was not proven for a target."""
+    rows = [state.stages.get(stage) for stage in (Stage.ROLLBACK, Stage.RECOVER)]
+    told = [row for row in rows if row and name in row.targets]
+    last = max(told, key=lambda row: row.ended_at or row.started_at, default=None)
+    return last is not None and last.targets[name].not_proven
 
 
 def _stage_json(stage: Stage, row: Ended) -> dict[str, object]:
@@ -176,7 +189,8 @@ def _title(state: RunState, release: Release) -> str:
 
 def _table_of_targets(state: RunState) -> list[str]:
     lines = ["| target | from | to | state | proven to serve |", "|---|---|---|---|---|"]
-    for name, target in state.targets.items():
+    for name in _names(state):
+        target = state.targets.get(name, TargetState())
         old = short(target.baseline.commit) if target.baseline and not target.baseline.first else "nothing"
         new = short(state.release.commit) if state.release and target.asked else "not asked"
         told = state_of(state, name)

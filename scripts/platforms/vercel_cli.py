@@ -28,7 +28,7 @@ LARGEST_OUTPUT = 256 * 1024  # bytes of each stream that are kept, from its end
 PIECE = 8192
 PROBE_LIMIT_S = 20
 LAST_WORDS_S = 2  # for a stream to end once the group is killed: a process that left the group may still hold it
-INSTALL = "npm ci --ignore-scripts --prefix .github/vercel-cli"
+INSTALL = "cd .github/vercel-cli && npm ci --ignore-scripts"
 
 # All that the CLI inherits: where programs and certificates are, which way to the network, how uv and pip are set.
 # XDG_DATA_DIRS is left out on purpose: the CLI looks there for a login too.

@@ -90,12 +90,13 @@ async def _install(install: Path, folder: Path, environment: Mapping[str, str], 
     try:
         await asyncio.to_thread(find_cli, install, environment)
     except SlipwayError as error:
-        say(f"installing the Vercel CLI (about 360 MB, once): {error.what}")
+        say(f"installing the Vercel CLI (about 200 MB, once): {error.what}")
     else:
         return
-    words = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(install)]
+    words = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
     log = folder / "npm.log"
-    code = await run_child(words, environment=environment, folder=folder, log=log, limit_s=INSTALL_LIMIT_S)
+    # In its folder, not by --prefix: that would also make npm pass by the machine's own npmrc, and so its certificates.
+    code = await run_child(words, environment=environment, folder=install, log=log, limit_s=INSTALL_LIMIT_S)
     if code != 0:
         last = log.read_text(errors="replace").strip().splitlines()[-3:]
         raise ConfigError(

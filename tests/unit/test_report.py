@@ -226,6 +226,48 @@ def test_release_json_of_a_target_without_a_baseline() -> None:
     assert told["targets"] == {"render": {**row, "state": "not known"}}
 
 
+STANDS: dict[str, tuple[Sequence[Event], str]] = {
+    "planned": (PLANNED, "untouched"),
+    "nothing written down": ([RELEASE], "untouched"),
+    "refused": ([*PLANNED, ASKED, REFUSED], "untouched"),
+    "asked and lost": ([*PLANNED, ASKED], "not known"),
+    "build failed": ([*PLANNED, ASKED, ended_as("failed")], "kept the old release"),
+    "staged": ([*PLANNED, ASKED, ended_as("staged")], "kept the old release"),
+    "staged, promotion refused": (
+        [
+            *[*PLANNED, ASKED, ended_as("staged"), event(Kind.INTENT, "render", action="promote")],
+            event(Kind.FAILED, "render", action="promote", reason="no"),
+        ],
+        "kept the old release",
+    ),
+    "staged, promotion asked": (
+        [*PLANNED, ASKED, ended_as("staged"), event(Kind.INTENT, "render", action="promote")],
+        "not known",
+    ),
+    "proven at a URL of its own": (
+        [*PLANNED, ASKED, ended_as("staged"), event(Kind.PROOF, "render", commit=NEW, staged=True)],
+        "kept the old release",
+    ),
+    "serves": (VERIFIED, "serves the new release"),
+    "superseded": ([*VERIFIED, *stage(Stage.BAKE, Outcome.FAIL, superseded=True)], "left to someone else"),
+    "going back": ([*BAD, *BACK], "not known"),
+    "went back": ([*BAD, *BACK, proven(OLD), *stage(Stage.ROLLBACK)], "went back"),
+    "not proven back": ([*BAD, *BACK, *stage(Stage.ROLLBACK, Outcome.FAIL, 9, **UNPROVEN)], "not known"),
+    "never looked at": ([RELEASE, *stage(Stage.RECOVER, Outcome.FAIL, 9, **UNPROVEN)], "not known"),
+    "no longer serves": ([*VERIFIED, *stage(Stage.RECOVER, Outcome.FAIL, 9, **UNPROVEN)], "not known"),
+}
+
+
+@pytest.mark.parametrize(("events", "state"), STANDS.values(), ids=STANDS)
+def test_where_a_target_stands(events: Sequence[Event], state: str) -> None:
+    """Each story has one state of its target, the same in release.json and in the summary; doubt is told as such."""
+    targets = json.loads(json.dumps(as_json(replay(events))))["targets"]
+    assert targets["render"]["state"] == state
+    assert any(
+        line.startswith("| render |") and f"| {state} |" in line for line in render_markdown(events).splitlines()
+    )
+
+
 def test_release_json_is_renamed_into_place(tmp_path: Path) -> None:
     """A reader who has the old file open keeps all of it, and no draft is left behind."""
     folder = tmp_path / "deep" / "state"
@@ -340,7 +382,7 @@ def test_no_text_of_the_journal_breaks_the_tables(reason: str, step: str) -> Non
     plain = render_markdown([RELEASE, *stage(Stage.BAKE, Outcome.FAIL, 0, reason="why", next_step="do")])
     text = render_markdown([RELEASE, *stage(Stage.BAKE, Outcome.FAIL, 0, reason=reason, next_step=step)])
     rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert [bars(row) for row in rows] == [CELLS + 1] * 2 + [CELLS] * 3
+    assert [bars(row) for row in rows] == [CELLS + 1] * 3 + [CELLS] * 3
     assert len(text.splitlines()) == len(plain.splitlines())
     assert not re.search(r"(?<!\\)(?:\\\\)*[<>`\[]", rows[-1] + text.splitlines()[-1])
 

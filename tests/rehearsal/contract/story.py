@@ -66,9 +66,9 @@ class Story:
 
     @cached_property
     def first(self) -> Scene:
-        """The old release is there."""
+        """The old release is the first that is ever released."""
         _told(self.fresh)
-        self.ground.first(self.old)
+        self.ground.ship(self.old)
         return self.look()
 
     @cached_property
