@@ -59,7 +59,7 @@ def kit(tmp_path_factory: pytest.TempPathFactory) -> Kit:
     """Build the function of HEAD once, where this machine can."""
     missing = lacks(os.environ)
     if missing or not CLI.is_dir():
-        pytest.skip(missing or "the Vercel CLI is not installed: npm ci --ignore-scripts --prefix .github/vercel-cli")
+        pytest.skip(missing or "the Vercel CLI is not installed: cd .github/vercel-cli && npm ci --ignore-scripts")
     folder = tmp_path_factory.mktemp("kit")
     return asyncio.run(open_kit(ROOT, folder, os.environ, Console(err=io.StringIO())))
 

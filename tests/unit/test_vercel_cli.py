@@ -289,7 +289,7 @@ def test_another_cli_than_the_pinned_one_is_refused(file: str, value: object, wo
     with pytest.raises(ConfigError, match=words) as caught:
         find(install)
     assert caught.value.exit_code == 2
-    wanted = "npm ci --ignore-scripts --prefix .github/vercel-cli"
+    wanted = "cd .github/vercel-cli && npm ci --ignore-scripts"
     assert caught.value.next_step == (wanted if "node_modules" in file else "take the file from the template")
 
 

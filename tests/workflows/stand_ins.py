@@ -72,7 +72,6 @@ NPM = f"""\
 #!/bin/sh
 set -eu
 [ "$*" = "{INSTALL_CLI.removeprefix("npm ")}" ]
-cd .github/vercel-cli
 cmp package-lock.json "$INSTALLED_CLI/package-lock.json"
 mkdir node_modules
 ln -s "$INSTALLED_CLI"/node_modules/* "$INSTALLED_CLI"/node_modules/.[a-z]* node_modules

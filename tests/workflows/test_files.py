@@ -10,7 +10,7 @@ import yaml
 
 from scripts.release import Stage
 from tests.workflows.hollow import ROOT, WORKFLOWS, read_jobs
-from tests.workflows.rules import INSTALL_CLI, INSTALL_LOCKS, OURS, RULES, File
+from tests.workflows.rules import CLI_FOLDER, INSTALL_CLI, INSTALL_LOCKS, OURS, RULES, File
 
 ACTIONS = sorted((ROOT / ".github" / "actions").rglob("action.yml"))
 FILES = [*ACTIONS, *sorted(WORKFLOWS.glob("*.yml"))]
@@ -45,6 +45,8 @@ RED = [
     ("installs", "jobs: {x: {steps: [{run: npm ci --ignore-scripts}]}}"),
     ("installs", f"jobs: {{x: {{steps: [{{run: '{INSTALL_CLI.replace('--ignore-scripts ', '')}'}}]}}}}"),
     ("installs", f"jobs: {{x: {{steps: [{{run: '{INSTALL_CLI} && npx vercel'}}]}}}}"),
+    ("installs", f"jobs: {{x: {{steps: [{{run: '{INSTALL_CLI}'}}]}}}}"),
+    ("installs", f"jobs: {{x: {{steps: [{{run: '{INSTALL_LOCKS}', working-directory: {CLI_FOLDER}}}]}}}}"),
     ("installs", "runs: {steps: [{run: python -m pip install -r requirements.txt}]}"),
     ("installs", "runs: {steps: [{run: 'true\n\n  pip install httpx'}]}"),
     ("company", "jobs: {x: {environment: p, container: python, steps: []}}"),

@@ -1,6 +1,6 @@
 """All that can be asked of a platform, tried at once, and what each attempt ended with."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -52,25 +52,25 @@ class Attempt:
 def attempt(
     settled: Settled, weather: Weather, limit_s: float, clock: Clock, *, without: frozenset[str] = frozenset()
 ) -> Mapping[str, Attempt]:
-    """Try all acts side by side under a weather; none of their errors may tell a secret."""
-    with settled.ground.front.under(weather):
-        return attempt_each(settled, {}, limit_s, clock, without=without)
+    """Try all acts under a weather, side by side, or in turn where it breaks out with each; none tells a secret."""
+    names = sorted(settled.acts().keys() - without)
+    turns = [[name] for name in names] if weather.since else [names]
+    attempts: dict[str, Attempt] = {}
+    for turn in turns:
+        with settled.ground.front.under(weather):
+            attempts |= attempt_each(settled, turn, {}, limit_s, clock)
+    return attempts
 
 
 def attempt_each(
-    settled: Settled,
-    secrets: Mapping[str, str],
-    limit_s: float,
-    clock: Clock,
-    *,
-    without: frozenset[str] = frozenset(),
+    settled: Settled, names: Collection[str], secrets: Mapping[str, str], limit_s: float, clock: Clock
 ) -> Mapping[str, Attempt]:
-    """Try all acts side by side, with other secrets; none of their errors may tell a secret."""
-    acts = {name: act for name, act in settled.acts().items() if name not in without}
-    with ThreadPoolExecutor(len(acts)) as threads:
+    """Try some acts side by side, with other secrets; none of their errors may tell a secret."""
+    acts = settled.acts()
+    with ThreadPoolExecutor(len(names)) as threads:
         begun = {
-            name: threads.submit(_try, act, settled.ground.adapter(clock, **secrets), limit_s, clock)
-            for name, act in acts.items()
+            name: threads.submit(_try, acts[name], settled.ground.adapter(clock, **secrets), limit_s, clock)
+            for name in names
         }
     attempts = {name: row.result() for name, row in begun.items()}
     known = [secret.reveal() for secret in settled.ground.secrets.values()] + list(secrets.values())

@@ -1,7 +1,8 @@
 """One service's story on a platform, told once and looked at by many cases: each chapter begins where another ended."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 
@@ -9,8 +10,12 @@ import pytest
 
 from scripts.errors import PlatformError
 from scripts.platforms import History
-from scripts.release import Baseline, Deployment, Sha
+from scripts.release import Baseline, Deployment, DeployState, Sha
+from tests.rehearsal.contract.front import JSON, Weather
 from tests.rehearsal.contract.ground import Ground, wait_for
+
+PAUSE_S = 2
+BUSY = Weather(429, b"{}", ((b"retry-after", str(PAUSE_S).encode()), JSON), count=1)
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,7 @@ class Story:
 
     def __init__(self, ground: Ground) -> None:
         self.ground = ground
+        self.waits_s: dict[str, float] = {}
         self.old, self.new, self.fix = (ground.commit(name) for name in ("old", "new", "fix"))
 
     def look(self) -> Scene:
@@ -112,7 +118,9 @@ class Story:
         """The fix is rolled back too, and then released once more, on purpose."""
         fix = self.fixed.history.current
         assert fix
-        self._go_back()
+        with self._busy("roll_back"):
+            asked, _ = self.ground.adapter().roll_back(self.baseline, self.ground.limit())
+        self.ground.follow(asked)
         if self.ground.traits.stages:
             self.ground.adapter().promote(fix, self.ground.limit())
         else:
@@ -145,9 +153,17 @@ class Story:
 
     @cached_property
     def end(self) -> Scene:
-        """A last release, after which nothing moves any more."""
+        """A last release, while the platform wants fewer requests, after which nothing moves any more."""
         _told(self.cancelled)
-        self.ground.ship(self.ground.commit("last"))
+        platform, limit = self.ground.adapter(), self.ground.limit()
+        with self._busy("fetch_history"):
+            platform.fetch_history(limit)
+        with self._busy("deploy"):
+            asked = platform.deploy(self.ground.commit("last"), limit)
+        ended = self.ground.follow(asked)[-1][0]
+        with self._busy("cancel"):
+            platform.cancel(replace(asked, state=DeployState.QUEUED), limit)
+        platform.promote(ended, limit)
         return self.look()
 
     def _deploy(self, commit: Sha, then: Callable[[Deployment], object] = id) -> Deployed:
@@ -156,6 +172,14 @@ class Story:
         listed = self.ground.history().new_since(known, commit)
         then(asked)
         return Deployed(asked, listed, self.ground.follow(asked), self.look())
+
+    @contextlib.contextmanager
+    def _busy(self, what: str) -> Iterator[None]:
+        """Let the platform refuse the first request as one too many, and note how long the act took."""
+        start_s = self.ground.clock.monotonic()
+        with self.ground.front.under(BUSY):
+            yield
+        self.waits_s[what] = self.ground.clock.monotonic() - start_s
 
     def _go_back(self) -> tuple[Deployment, str, Scene]:
         asked, warning = self.ground.adapter().roll_back(self.baseline, self.ground.limit())
