@@ -7,6 +7,7 @@ what the run deployed and what served before are read from the platforms.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Collection
 from dataclasses import asdict, replace
 
@@ -102,8 +103,9 @@ def is_of(release: Release, row: Deployment) -> bool:
 def rebuild_baseline(name: str, history: History, ours: frozenset[str], release: Release, instances: int) -> Baseline:
     """Give what served before the release: another commit that served, and was never rolled back."""
     old = _find_served_before(history, {release.commit, *rolled_back(history)})
-    # What goes back already is not known from before: it is the lost run's own rollback, or does the same.
-    going_back = {row.id for row in history.deployments if old and row.commit == old.commit and not row.state.ended}
+    # What came after ours is not known from before: it is the lost run's own rollback, or does the same.
+    after = itertools.takewhile(lambda row: row.id not in ours, history.deployments)
+    going_back = {row.id for row in after if old and row.commit == old.commit}
     return Baseline(
         target=name,
         commit=old.commit if old else None,

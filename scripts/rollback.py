@@ -124,8 +124,7 @@ def send_back(ports: Ports, stage: Stage) -> None:
     row = state.stages.get(stage)
     if row is None or row.verdict is None or not row.verdict.passed or stage not in STAGES:
         return
-    asked = {name for name, target in state.targets.items() if target.asked}
-    bad = frozenset(name for name, verdict in row.targets.items() if not verdict.passed and name in asked)
+    bad = frozenset(name for name, verdict in row.targets.items() if not verdict.passed and state.targets[name].asked)
     if bad:
         run_stage(ports, Stage.ROLLBACK, functools.partial(roll_back, only=bad))
 

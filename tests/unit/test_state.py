@@ -274,6 +274,20 @@ def test_lost(events: list[Event], lost: bool) -> None:
     assert replay(events).lost is lost
 
 
+def test_a_way_back_of_one_target_is_not_the_others() -> None:
+    """A way back that only one target went has passed neither for the other one nor for the release."""
+    asked = [event(Kind.INTENT, name, action="deploy") for name in ("render", "vercel")]
+    state = replay([RELEASE, *asked, ended(Stage.VERIFY), ended(Stage.ROLLBACK)])
+    assert not state.passed(Stage.ROLLBACK)
+    assert state.only("render").passed(Stage.ROLLBACK)
+    assert Stage.ROLLBACK not in state.only("vercel").stages
+    assert state.only("vercel").passed(Stage.VERIFY)
+    whole = replay(
+        [*asked, ended(Stage.ROLLBACK, targets={name: ended(Stage.ROLLBACK).fields for name in state.targets})]
+    )
+    assert whole.passed(Stage.ROLLBACK)
+
+
 def test_targets_do_not_mix() -> None:
     """What happens to one target does not change another."""
     state = replay([RELEASE, BASELINE, event(Kind.INTENT, "vercel", action="deploy", known=["dpl-1"])])

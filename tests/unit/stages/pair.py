@@ -230,9 +230,9 @@ def pair_config(targets: tuple[str, ...], *, together: bool, on_unproven: str) -
             **{name: sections[name] for name in targets},
             "baseline": {"duration_s": 2},
             "deploy": {"deadline_s": 300, "poll_s": 5},
-            "verify": {"deadline_s": 30},
+            "verify": {"deadline_s": 12},
             "bake": {"least_s": 5, "most_s": 40},
-            "rollback": {"deadline_s": 120},
+            "rollback": {"deadline_s": 90},
             "checks": [{"name": "ready", "path": "/health/ready", "expect": {"status": "ready"}}],
         }
     )
