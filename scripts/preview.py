@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scripts.release import Sha, Stage, short
-from scripts.rollback import Move, plans_of
+from scripts.rollback_plan import Move, plans_of
 from scripts.state import RunState, TargetState
 
 

@@ -24,6 +24,7 @@ class Result(enum.StrEnum):
     STILL_BROKEN = "still_broken"
 
 
+NOT_KNOWN = "not known"
 WORST_FIRST = (
     Result.STILL_BROKEN,
     Result.SUPERSEDED,
@@ -108,7 +109,7 @@ def _target_json(state: RunState, name: str) -> dict[str, object]:
         "to": release.commit if release and target.asked else None,
         "to_deploy": deployment.id if deployment else None,
         "state": state_of(state, name),
-        "rolled_back": target.rollback is not None,
+        "rolled_back": target.rollback is not None and not target.rollback.refused,
         "proven": target.proven,
     }
 
@@ -119,14 +120,14 @@ def state_of(state: RunState, name: str) -> str:
     if name in state.superseded:
         return "left to someone else"
     if state.release is None or _unproven(state, name):
-        return "not known"
+        return NOT_KNOWN
     if target.proven == state.release.commit:
-        return "not known" if target.rollback else "serves the new release"
+        return NOT_KNOWN if target.rollback else "serves the new release"
     if _on_baseline(target):
         return "went back" if target.rollback else "kept the old release"
     if _never_live(target):
         return "kept the old release" if target.asked else "untouched"
-    return "not known"
+    return NOT_KNOWN
 
 
 def _unproven(state: RunState, name: str) -> bool:
@@ -154,7 +155,7 @@ TITLES: Mapping[Result, str] = {
     Result.ROLLED_BACK: "{new} was bad and was rolled back; {old} is proven to serve again",
     Result.NEVER_STARTED: "{new} was blocked before it served users; {old} still serves",
     Result.SUPERSEDED: "{new} was superseded: someone else moved production",
-    Result.STILL_BROKEN: "STILL BROKEN: what serves is not proven; a person is needed now",
+    Result.STILL_BROKEN: "STILL BROKEN: what serves on {broken} is not proven; a person is needed now",
 }
 
 
@@ -184,7 +185,9 @@ def _title(state: RunState, release: Release) -> str:
         return "; ".join(f"{name}: {_title(state.only(name), release)}" for name in state.targets)
     olds = [short(target.baseline.commit) for target in state.targets.values() if target.baseline]
     old = " and ".join(dict.fromkeys(olds)) or "nothing"
-    return TITLES[judge_result(state)].format(new=short(release.commit), old=old)
+    doubtful = [name for name in state.targets if state_of(state, name) == NOT_KNOWN] or list(state.targets)
+    broken = " and ".join(doubtful) or "production"
+    return TITLES[judge_result(state)].format(new=short(release.commit), old=old, broken=broken)
 
 
 def _table_of_targets(state: RunState) -> list[str]:

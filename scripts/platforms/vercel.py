@@ -78,6 +78,7 @@ class Vercel:
         return History(
             deployments=deployments,
             suspended=project.paused,
+            moved_from=project.move.from_id if project.move is not None else None,
             moving_to=project.move.to_id if project.move is not None and project.move.running else None,
             pinned=project.pinned,
             undone=find_undone(deployments, project.move),
