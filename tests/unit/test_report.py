@@ -141,7 +141,7 @@ def test_the_summary_says_the_result(events: Sequence[Event], result: Result) ->
     """The step summary begins with what became of the release, as release.json says it."""
     title = render_markdown(events).splitlines()[0]
     if RELEASE in events:
-        assert title == f"## {TITLES[result].format(new='aaaaaaa', old='bbbbbbb', broken="render")}"
+        assert title == f"## {TITLES[result].format(new='aaaaaaa', old='bbbbbbb', broken='render')}"
     else:
         assert title == "## Nothing was released"
 
