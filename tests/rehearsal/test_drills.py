@@ -27,7 +27,7 @@ from scripts.release import Stage
 
 ROOT = Path(__file__).resolve().parents[2]
 CLI = ROOT / ".github" / "vercel-cli" / "node_modules"
-QUICK = {"errors", "rollback-does-nothing", "runner-killed"}
+QUICK = {"rollback-does-nothing"}  # the bad commit of `errors`, and the hardest end
 QUICK_ON_BOTH: set[str] = set()  # one is played where secrets are looked for
 
 
@@ -125,6 +125,7 @@ def release_python(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder / "bin" / "python")
 
 
+@pytest.mark.slow
 def test_release_path_needs_only_its_own_lock(release_python: str, tmp_path: Path) -> None:
     """With only scripts/requirements.txt, and the service's requirements broken, a release is blocked and proven so."""
     drill = Drill("broken-lock", "the service's requirements cannot be installed", harmless, BLOCKED)

@@ -279,6 +279,7 @@ def test_wrong_credentials_are_ours_to_mend(settled: Settled) -> None:
             assert (traits.deploy_key if name == "deploy" else traits.key) in str(row.error), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [503, None], ids=["503", "silence"])
 def test_an_outage_ends_at_the_deadline(settled: Settled, status: int | None) -> None:
     """An API that is down is PlatformUnreachable, for a change perhaps with an unknown outcome, and never a hang."""
@@ -289,6 +290,7 @@ def test_an_outage_ends_at_the_deadline(settled: Settled, status: int | None) ->
             assert row.took_s < 0.7 + LATE_S, name
 
 
+@pytest.mark.slow
 def test_a_platform_lost_in_the_middle_of_a_change(settled: Settled) -> None:
     """An API that falls silent as a change is asked for leaves the outcome unknown, by the deadline too."""
     with nothing_moves(settled):
