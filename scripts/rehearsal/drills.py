@@ -200,7 +200,7 @@ DRILLS: tuple[Drill, ...] = (
         "rollback-does-nothing",
         "the platform accepts the rollback of a bad commit and says live, the bad commit still answers",
         fails_a_fifth,
-        Expected(Stage.BAKE, 13, "candidate", Result.STILL_BROKEN, user_failures=1500, detected_s=8),
+        Expected(Stage.BAKE, 13, "candidate", Result.STILL_BROKEN, user_failures=1500, detected_s=12),
         faults=lambda: Faults(rollback_without_traffic=True),
         settings={"rollback": {"deadline_s": 5}},
     ),
