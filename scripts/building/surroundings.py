@@ -69,12 +69,15 @@ def builder_environment(tools: Tools, environment: Mapping[str, str], python: st
     programs.mkdir()
     (programs / "uv").symlink_to(tools.uv)
     given = cli_environment(environment, home)
+    scratch = home / "scratch"
+    scratch.mkdir()
     # The folder of the interpreter itself: uv takes no virtual environment's, and an alias may hide the version.
     path = f"{programs}:{Path(find_python(python)).parent}:{environment.get('PATH', '')}"
     return {
         **index_settings(sys.executable, environment),
         **given,
         "PATH": path.rstrip(":"),
+        "TMPDIR": str(scratch),  # uv leaves a lock file there
         "UV_PYTHON_DOWNLOADS": "never",
         # A source distribution runs its code when it is built, and what comes out has no hash to compare.
         "UV_NO_BUILD": "1",

@@ -22,6 +22,7 @@ from scripts.release import STAGES, Stage
 
 PACKAGE = Path(__file__).resolve().parents[1]
 STAGE_LIMIT_S = 120.0
+END_LIMIT_S = 3.0
 COVERAGE = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
 FOR_BUILDS = re.compile(r"(UV|PIP)_[A-Z0-9_]+|HTTPS?_PROXY|https?_proxy|SSL_CERT_(FILE|DIR)")  # a way to the packages
 BUILD = "build"
@@ -115,7 +116,7 @@ class Runner:
             async with asyncio.timeout(STAGE_LIMIT_S):
                 await self._follow(child, seen, kill_after_s)
         finally:
-            await end_child(child, 0)
+            await end_child(child, END_LIMIT_S)  # it may have the CLI running, in a group of its own
         code = child.process.returncode
         return Ran(verb, -signal.SIGKILL if code is None else code, start_s, time.monotonic())
 
@@ -147,10 +148,13 @@ class Runner:
         if self.node_options:
             passed_on["NODE_OPTIONS"] = self.node_options
         home = str(self.folder)
+        scratch = self.folder / "tmp"  # so that what a killed stage leaves goes with the drill's folder
+        scratch.mkdir(parents=True, exist_ok=True)
         return {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": home,
             "LANG": "C.UTF-8",
+            "TMPDIR": str(scratch),
             **passed_on,
             **secrets,
         }
