@@ -35,7 +35,20 @@ ROOT = Path(__file__).resolve().parent.parent
 RELEASE_LOCK = "scripts/requirements.txt"
 ALL_LOCKS = ("requirements.txt", RELEASE_LOCK, "requirements-dev.txt")
 RELEASE_VERBS = frozenset(
-    ("plan", "deploy", "verify", "promote", "bake", "rollback", "recover", "report", "doctor", "judge")
+    (
+        "plan",
+        "deploy",
+        "verify",
+        "promote",
+        "bake",
+        "rollback",
+        "recover",
+        "report",
+        "resolve",
+        "doctor",
+        "propose",
+        "judge",
+    )
 )
 OLDEST = (3, 12)
 PIN = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[[^]\n]*\])?==([^\s;\\]+)([^\S\n]*;)?", re.MULTILINE)

@@ -104,7 +104,7 @@ def _artifact(folder: Path, source: Source, tools: Tools, output: Path | None = 
     )
 
 
-def run_build(arguments: argparse.Namespace, environment: Mapping[str, str]) -> int:
+def run(arguments: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Run the verb `build` and give its exit code.
 
     Raises:

@@ -24,31 +24,49 @@ from scripts.platforms.vercel import Vercel, bypass_headers
 from scripts.platforms.vercel_cli import cli_tool
 from scripts.probe import Witness
 from scripts.redaction import Secret, read_secrets
-from scripts.release import Release, Sha
+from scripts.release import Release, Sha, short
 from scripts.stage import Ports, Target
 
 Environment = Mapping[str, str]
+WEBHOOK = "SLIPWAY_WEBHOOK_URL"
+GITHUB_TOKEN = "GITHUB_TOKEN"
 CLI = Path(__file__).resolve().parents[1] / ".github" / "vercel-cli"
 
 
 def configure(arguments: argparse.Namespace, environment: Environment) -> tuple[Config, dict[str, Secret]]:
-    """Read slipway.toml and the secrets that its targets need.
+    """Read slipway.toml and the secrets that the verb needs; `doctor` tells itself which are missing.
 
     Raises:
         ConfigError: a fault in the file, or a secret that is missing.
     """
-    config = load(arguments.config)
-    if environment.get("SLIPWAY_TARGETS", "").strip():
-        config = config.with_targets(environment["SLIPWAY_TARGETS"])
+    config = _with_targets(load(arguments.config), arguments, environment)
     if arguments.verb == "report":
-        return config, {}
+        return config, read_secrets(environment, {}, {WEBHOOK: "where a rollback is told"})
     required = dict.fromkeys(config.secret_names(), "a check's header in slipway.toml names it")
     optional: dict[str, str] = {}
     for name, platform in (("render", render), ("vercel", vercel)):
         if name in config.release.targets:
             required |= platform.REQUIRED
             optional |= platform.OPTIONAL
+    if arguments.verb == "doctor":
+        return config, read_secrets(environment, {}, {**required, **optional, GITHUB_TOKEN: "the job's own token"})
     return config, read_secrets(environment, required, optional)
+
+
+def _with_targets(config: Config, arguments: argparse.Namespace, environment: Environment) -> Config:
+    """Give the configuration for what is released here, or for the one target that a rollback by hand names."""
+    if environment.get("SLIPWAY_TARGETS", "").strip():
+        config = config.with_targets(environment["SLIPWAY_TARGETS"])
+    named = getattr(arguments, "target", "all")
+    if named == "all":
+        return config
+    if named not in config.release.targets:
+        raise UsageError(
+            f"--target {named} is not released: the targets are {', '.join(config.release.targets)}",
+            means="Nothing was changed.",
+            next_step="name one of them, or all",
+        )
+    return config.with_targets(named, "--target")
 
 
 @dataclass(frozen=True)
@@ -108,7 +126,8 @@ def _vercel(given: Given, settings: VercelSection) -> Vercel:
 
 def lost_release(arguments: argparse.Namespace, environment: Environment, ports: Ports) -> Release | None:
     """Give what a lost run was to ship; a second attempt's cannot be told from the first one's, so then nothing."""
-    known = environment.get("SLIPWAY_RUN_STARTED", "").strip() and environment.get("GITHUB_SHA")
+    commit = arguments.commit or environment.get("GITHUB_SHA")
+    known = environment.get("SLIPWAY_RUN_STARTED", "").strip() and commit
     first = environment.get("GITHUB_RUN_ATTEMPT", "1") == "1"
     return planned_release(arguments, environment, ports) if known and first else None
 
@@ -118,16 +137,28 @@ def planned_release(arguments: argparse.Namespace, environment: Environment, por
     commit = commit_of(arguments, environment, ports.checkout)
     run = environment.get("GITHUB_RUN_ID")
     run_id = f"{run}-{environment.get('GITHUB_RUN_ATTEMPT', '1')}" if run else f"local-{os.getpid()}"
-    started_at = _time(environment.get("SLIPWAY_RUN_STARTED", "")) or datetime.now(UTC)
+    started_at = read_time(environment.get("SLIPWAY_RUN_STARTED", "")) or datetime.now(UTC)
     return Release(commit, run_id, started_at, ports.names, ports.config.release.together)
 
 
 def commit_of(arguments: argparse.Namespace, environment: Environment, checkout: Checkout) -> Sha:
-    """Give the commit that was named, by the command line or by GitHub; else the checkout's own."""
-    return checkout.resolve(getattr(arguments, "commit", None) or environment.get("GITHUB_SHA") or "HEAD")
+    """Give the commit that was named, by the command line or by GitHub; else the checkout's own.
+
+    Raises:
+        UsageError: there is none of that name, or a workflow run is to ship one that is not on its branch.
+    """
+    head = environment.get("GITHUB_SHA")
+    commit = checkout.resolve(getattr(arguments, "commit", None) or head or "HEAD")
+    if head and commit != head and not checkout.descends(checkout.resolve(head), commit):
+        raise UsageError(
+            f"{short(commit)} is not on {environment.get('GITHUB_REF_NAME') or short(Sha(head))}",
+            means="Only what was merged is released, so nothing was started.",
+            next_step="merge it, or name a commit that `git log main` shows",
+        )
+    return commit
 
 
-def _time(text: str) -> datetime | None:
+def read_time(text: str) -> datetime | None:
     """Read the moment a run was asked for: GitHub gives seconds since 1970 in a push event, ISO 8601 elsewhere."""
     text = text.strip()
     if not text:

@@ -42,7 +42,7 @@ LINTERS = (
 )
 
 
-def run_tool(arguments: argparse.Namespace, environment: Mapping[str, str]) -> int:
+def run(arguments: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Run one of the verbs and give its exit code: 0, or 10 where a tool found something."""
     match arguments.verb:
         case "test":

@@ -72,7 +72,7 @@ def _site_json(site: SiteFacts) -> dict[str, object]:
     return {name: getattr(site, name) for name in names}
 
 
-def rehearse(arguments: argparse.Namespace, environment: Mapping[str, str]) -> int:
+def run(arguments: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Play the drills that were asked for; exit 0 only when every one ended as its book states.
 
     Raises:
