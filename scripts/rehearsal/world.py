@@ -163,7 +163,7 @@ def with_sections(
     table = {name: value for name, value in table.items() if name not in TARGETS}
     table |= {name: {**table.get(name, {}), **values} for name, values in WINDOWS.items()}
     for name, values in settings.items():
-        table[name] = {**table[name], **values}
+        table[name] = {**table.get(name, {}), **values}
     table["release"] = {**table.get("release", {}), "targets": list(sections), "together": True}
     return table | {name: dict(values) for name, values in sections.items()}
 

@@ -24,6 +24,7 @@ import yaml
 
 from scripts.rehearsal.children import Child, end_child, start_child
 from scripts.rehearsal.supervisor import SYSTEM_PATH
+from tests.workflows.rules import RELEASE_LOCK
 from tests.workflows.stand_ins import write_stand_ins
 
 ACT = Path(sys.executable).with_name("act")
@@ -65,6 +66,7 @@ class Event:
     payload: Mapping[str, Any]
     secrets: Mapping[str, str] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
+    workflow: str = ""  # the one file that it is for, where several would be started
 
 
 @dataclass(frozen=True)
@@ -132,9 +134,11 @@ def _command(machine: Machine, repository: Path, event: Event) -> list[str]:
     options = ["--json", "--insecure-secrets", "--rm", "--no-cache-server", "--pull=false"]
     files = ["--eventpath", "event.json", "--secret-file", "secrets", "--var-file", "variables"]
     files = [word if word.startswith("--") else str(told / word) for word in files]
+    only = ["--workflows", str(repository / ".github" / "workflows" / event.workflow)] if event.workflow else []
     return [
         str(ACT),
         event.name,
+        *only,
         *("--platform", "ubuntu-24.04=-self-hosted"),
         *options,
         *files,
@@ -160,19 +164,23 @@ def _environment(machine: Machine, repository: Path) -> dict[str, str]:
         "DOCKER_HOST": "unix:///nonexistent.sock",
         "GIT_CONFIG_NOSYSTEM": "1",
         "PIP_CONFIG_FILE": os.devnull,
-        "PIP_NO_INDEX": "1",  # what a lock names must be there, or the step fails
+        "REPOSITORY": str(repository),
         "ARTIFACTS": str(machine.artifacts),
         "PYTHON_BESIDE_SECRETS": str(machine.python_beside_secrets),
         "PYTHON_OF_CHECKS": str(machine.python_of_checks),
-        "JOBS_WITH_SECRETS": " ".join(_jobs_with_secrets(repository)),
+        "JOBS_ON_RELEASE_LOCK": " ".join(_jobs_on_release_lock(repository)),
         **machine.environment,
     }
 
 
-def _jobs_with_secrets(repository: Path) -> Iterator[str]:
+def _jobs_on_release_lock(repository: Path) -> Iterator[str]:
     for path in (repository / ".github" / "workflows").glob("*.yml"):
         jobs = yaml.safe_load(path.read_text())["jobs"]
-        yield from (name for name, job in jobs.items() if "environment" in job)
+        yield from (name for name, job in jobs.items() if "environment" in job or _installs_release_lock(job))
+
+
+def _installs_release_lock(job: Mapping[str, Any]) -> bool:
+    return any(step.get("with", {}).get("locks") == RELEASE_LOCK for step in job.get("steps", []))
 
 
 def _records(log: Path) -> list[Mapping[str, Any]]:

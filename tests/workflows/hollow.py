@@ -55,7 +55,8 @@ def hollow(workflow: Mapping[str, Any], fates: Fates) -> dict[str, Any]:
         raise LookupError(f"nothing is named {', '.join(sorted(unknown))}")
     for name in fates.skipped:
         jobs[name]["if"] = False
-    return {"name": "Hollow", "on": "push", "jobs": jobs}
+    starts = workflow["on"] if "push" in workflow["on"] else "push"
+    return {"name": "Hollow", "on": starts, "jobs": jobs}
 
 
 def step_name(step: Mapping[str, Any]) -> str:

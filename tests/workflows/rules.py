@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.cli import build_parser
+from scripts.arguments import build_parser
 from tests.workflows.hollow import read_workflow
 
 USES = re.compile(r"^\s*(?:- )?uses:\s*(\S+)(.*)$", re.MULTILINE)
@@ -17,6 +17,8 @@ PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}")
 VERSION = re.compile(r" # v\d+(\.\d+)*")
 SECRET = re.compile(r"\bsecrets\b")
 VERB = re.compile(r"python3? -m scripts\b(.*)")
+VALUE = re.compile(r'"\$([A-Z_]+)"')
+IMAGE = re.compile(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}")
 INSTALLER = re.compile(r"\b(pip|pipx|uv|poetry|conda|npm|npx|pnpm|yarn|corepack|apt|apt-get|snap|brew|curl|wget)\b")
 
 RELEASE_LOCK = "scripts/requirements.txt"
@@ -67,12 +69,19 @@ class File:
 
     @property
     def secret_jobs(self) -> dict[str, dict[str, Any]]:
-        """The jobs that read secrets, or whose environment would let them, by id."""
-        return {name: job for name, job in self.jobs.items() if "environment" in job or SECRET.search(str(job))}
+        """The jobs that read secrets, or whose environment would let them, and those that may write, by id."""
+        return {
+            name: job
+            for name, job in self.jobs.items()
+            if "environment" in job or SECRET.search(str(job)) or "write" in str(job.get("permissions"))
+        }
 
 
 def find_floating(file: File) -> Iterator[str]:
-    """A remote action is pinned to a full commit, with its version in a comment behind it."""
+    """A remote action is pinned to a full commit, with its version in a comment behind it; an image to its digest."""
+    for job in file.jobs.values():
+        images = [row["image"] for row in job.get("services", {}).values()]
+        yield from (image for image in images if not IMAGE.fullmatch(image))
     lines = USES.findall(file.text)
     if sorted(use for use, _ in lines) != sorted(file.uses):
         yield "a `uses` that is not on a line of its own"
@@ -158,9 +167,23 @@ def find_unparsable(file: File) -> Iterator[str]:
         if not step["run"].startswith("exec python -m scripts ") or "\n" in step["run"].strip():
             yield step["run"]
         try:
-            build_parser().parse_args(shlex.split(found[1]))
+            build_parser().parse_args(shlex.split(VALUE.sub("", found[1])))
         except SystemExit:
             yield step["run"]
+
+
+def find_unset(file: File) -> Iterator[str]:
+    """Every value that a command line of ours takes is quoted, stands behind its option, and is in the step's env."""
+    for step in file.steps:
+        found = VERB.search(step.get("run", ""))
+        words = found[1].split() if found else []
+        for word in words:
+            if "$" not in word:
+                continue
+            option, _, value = word.partition("=")
+            named = VALUE.fullmatch(value)
+            if not option.startswith("--") or named is None or named[1] not in step.get("env", {}):
+                yield word
 
 
 RULES: Mapping[str, Callable[[File], Iterator[str]]] = {
@@ -174,4 +197,5 @@ RULES: Mapping[str, Callable[[File], Iterator[str]]] = {
     "installs": find_installs,
     "company": find_company,
     "verbs": find_unparsable,
+    "values": find_unset,
 }

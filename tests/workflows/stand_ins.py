@@ -1,7 +1,7 @@
 """Small local actions in place of the remote ones: composite, offline, and failing where the real one would.
 
-They read from the environment where artifacts are kept, and which interpreter a job gets. Without a folder with `node`
-and `npm` in `NODE_AND_NPM` nobody gets Node.
+They read from the environment where the repository and the artifacts are, and which interpreter a job gets. Without a
+folder with `node` and `npm` in `NODE_AND_NPM` the checks get ones that do nothing, and no other job gets any.
 """
 
 from __future__ import annotations
@@ -15,16 +15,26 @@ import yaml
 
 from tests.workflows.rules import INSTALL_CLI
 
-DONE_BY_ACT = "actions/checkout"
-
 # By action: its inputs with their defaults, and what it runs.
 STAND_INS: Mapping[str, tuple[Mapping[str, str], str]] = {
+    # act itself copies the repository for a checkout that names no commit, and asks nobody.
+    "actions/checkout": (
+        {"ref": "", "fetch-depth": "1", "persist-credentials": "true"},
+        """\
+        [ "$PERSIST_CREDENTIALS" = false ]
+        depth=(--depth "$FETCH_DEPTH")
+        [ "$FETCH_DEPTH" != 0 ] || depth=()
+        git init --quiet .
+        git fetch --quiet "${depth[@]}" "file://$REPOSITORY" "${REF:-$GITHUB_SHA}"
+        git checkout --quiet --detach FETCH_HEAD
+        """,
+    ),
     "actions/setup-python": (
-        {"python-version-file": ""},
+        {"python-version-file": "", "cache": "", "cache-dependency-path": ""},
         """\
         test -f "$PYTHON_VERSION_FILE"
-        case " $JOBS_WITH_SECRETS " in
-          *" $GITHUB_JOB "*) folder="$PYTHON_BESIDE_SECRETS" ;;
+        case " $JOBS_ON_RELEASE_LOCK " in
+          *" $GITHUB_JOB "*) folder="$PYTHON_BESIDE_SECRETS"; [ -z "$CACHE" ] ;;
           *) folder="$PYTHON_OF_CHECKS" ;;
         esac
         "$folder/python" --version
@@ -36,32 +46,50 @@ STAND_INS: Mapping[str, tuple[Mapping[str, str], str]] = {
         """\
         [[ "$NODE_VERSION" =~ ^[0-9]+$ ]]
         [ "$PACKAGE_MANAGER_CACHE$CACHE" = false ]
-        "$NODE_AND_NPM/node" --version
-        echo "$NODE_AND_NPM" >> "$GITHUB_PATH"
+        folder="${NODE_AND_NPM:-}"
+        if [ -z "$folder" ]; then
+          case " $JOBS_ON_RELEASE_LOCK " in *" $GITHUB_JOB "*) exit 1 ;; esac
+          folder="$(mktemp -d)"
+          printf '#!/bin/sh\\n' | tee "$folder/node" > "$folder/npm"
+          chmod +x "$folder"/*
+        fi
+        "$folder/node" --version
+        echo "$folder" >> "$GITHUB_PATH"
         """,
     ),
     "actions/upload-artifact": (
         {"name": "", "path": "", "include-hidden-files": "false", "if-no-files-found": "warn", "overwrite": "false"},
         """\
-        case "$INCLUDE_HIDDEN_FILES $(basename "$SOURCE")" in
-          "false ."*) found="" ;;
-          *) found="$(find "$SOURCE" -type f)" || found="" ;;
-        esac
-        if [ -z "$found" ]; then
+        found=()
+        while read -r path; do
+          case "$INCLUDE_HIDDEN_FILES $(basename "$path")" in
+            "false ."*) ;;
+            *) [ ! -e "$path" ] || found+=("$path") ;;
+          esac
+        done <<< "$SOURCE"
+        if [ -z "$(find "${found[@]:-/nonexistent}" -type f 2> /dev/null)" ]; then
           [ "$IF_NO_FILES_FOUND" != error ]
           exit
         fi
         [ "$OVERWRITE" = true ] || [ ! -e "$ARTIFACTS/$NAME" ]
         rm -rf "${ARTIFACTS:?}/${NAME:?}"
         mkdir -p "$ARTIFACTS/$NAME"
-        cp -R "$SOURCE/." "$ARTIFACTS/$NAME"
+        if [ -d "$SOURCE" ]; then
+          cp -R "$SOURCE/." "$ARTIFACTS/$NAME"
+        else
+          cp --parents "${found[@]}" "$ARTIFACTS/$NAME"
+        fi
         """,
     ),
     "actions/download-artifact": (
-        {"name": "", "path": ""},
+        {"name": "", "pattern": "", "path": ""},
         """\
         mkdir -p "$SOURCE"
-        cp -R "$ARTIFACTS/${NAME:?}/." "$SOURCE"
+        if [ -n "$NAME" ]; then
+          cp -R "$ARTIFACTS/$NAME/." "$SOURCE"
+        else
+          find "$ARTIFACTS" -mindepth 1 -maxdepth 1 -name "${PATTERN:?}" -exec cp -R {} "$SOURCE" \\;
+        fi
         """,
     ),
 }
@@ -91,8 +119,6 @@ def write_stand_ins(repository: Path, folder: Path) -> Iterator[str]:
     """Write a stand-in for each remote action that the repository uses, and give act's options for them."""
     for use in sorted(_remote_uses(repository)):
         action, _, _ = use.partition("@")
-        if action == DONE_BY_ACT:
-            continue
         inputs, script = STAND_INS[action]
         path = folder / use
         path.mkdir(parents=True)

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from tests.workflows.hollow import WORKFLOWS, Fates, hollow, read_jobs, read_wor
 COMMIT = "0" * 40
 PUSH = {"ref": "refs/heads/main", "after": COMMIT, "deleted": False}
 FORWARD = ["Plan", "Keep the baseline", "Deploy", "Verify", "Promote", "Bake"]
+PUSHED: Mapping[str, str] = MappingProxyType({})  # a push has no inputs
 CHECKS = sorted({*read_jobs("checks.yml")} - {"required"})
 CLI, FETCH = "./.github/actions/vercel-cli", "Fetch the build"
 ALWAYS = ["Report", "Keep the journal"]
@@ -52,19 +54,23 @@ class World:
         return condition
 
 
-def run_hollow(folder: Path, name: str, fates: Fates, *, targets: str = "render") -> Run:
-    """Run a workflow with the work taken out, on a push."""
-    return run_hollowed(folder, hollow(read_workflow(WORKFLOWS / name), fates), targets=targets)
+def run_hollow(
+    folder: Path, name: str, fates: Fates, *, targets: str = "render", inputs: Mapping[str, str] = PUSHED
+) -> Run:
+    """Run a workflow with the work taken out: on a push, or by hand where there are inputs."""
+    return run_hollowed(folder, hollow(read_workflow(WORKFLOWS / name), fates), targets=targets, inputs=inputs)
 
 
-def run_hollowed(folder: Path, workflow: Mapping[str, Any], *, targets: str) -> Run:
-    """Run a workflow that has no work in it, on a push."""
+def run_hollowed(folder: Path, workflow: Mapping[str, Any], *, targets: str, inputs: Mapping[str, str] = PUSHED) -> Run:
+    """Run a workflow that has no work in it: on a push, or by hand where there are inputs."""
     path = folder / "repository" / ".github" / "workflows" / "hollow.yml"
     path.parent.mkdir(parents=True)
     path.write_text(yaml.safe_dump(workflow))
     machine = Machine(folder / "machine", folder, folder)
     variables = {"SLIPWAY_TARGETS": targets} if targets else {}
-    return asyncio.run(run_event(machine, folder / "repository", Event("push", PUSH, variables=variables)))
+    name, payload = ("workflow_dispatch", {"inputs": dict(inputs)}) if inputs else ("push", PUSH)
+    event = Event(name, payload, variables=variables)
+    return asyncio.run(run_event(machine, folder / "repository", event))
 
 
 def run_release(folder: Path, *failing: str, targets: str = "render") -> Run:
@@ -75,7 +81,7 @@ def run_release(folder: Path, *failing: str, targets: str = "render") -> Run:
 def test_all_well(tmp_path: Path) -> None:
     """After a release that passes there is no rollback and no recovery; without Vercel, nothing of Vercel's."""
     run = run_release(tmp_path)
-    assert run.jobs == {"checks": "success", "release": "success"}
+    assert run.jobs == {"commit": "success", "checks": "success", "release": "success"}
     assert [*run.steps("release")][-8:] == [*FORWARD, *ALWAYS]
     assert not {CLI, FETCH} & {*run.steps("release")}
 
@@ -84,28 +90,38 @@ def test_all_well(tmp_path: Path) -> None:
 def test_with_vercel_there_is_a_build(tmp_path: Path, targets: str) -> None:
     """Where Vercel is a target, the build comes between checks and release, which fetches it and has the CLI."""
     run = run_release(tmp_path, targets=targets)
-    assert run.jobs == {"checks": "success", "build": "success", "release": "success"}
+    assert run.jobs == {"commit": "success", "checks": "success", "build": "success", "release": "success"}
     assert [*run.steps("release")][-10:] == [CLI, FETCH, *FORWARD, *ALWAYS]
 
 
 @pytest.mark.parametrize("step", ["Build", "Keep the build"])
 def test_failed_build_touches_nothing(tmp_path: Path, step: str) -> None:
     """After a failed build, or one that was not kept, neither the release nor its recovery begins."""
-    assert run_release(tmp_path, step, targets="render,vercel").jobs == {"checks": "success", "build": "failure"}
+    assert run_release(tmp_path, step, targets="render,vercel").jobs == {
+        "commit": "success",
+        "checks": "success",
+        "build": "failure",
+    }
 
 
 @pytest.mark.parametrize("step", [CLI, FETCH])
 def test_what_vercel_needs_is_there_before_anything_changes(tmp_path: Path, step: str) -> None:
     """Without the CLI or the build no target is planned, none is deployed to, and nothing has to be recovered."""
     run = run_release(tmp_path, f"release: {step}", targets="render,vercel")
-    assert run.jobs == {"checks": "success", "build": "success", "release": "failure"}
+    assert run.jobs == {"commit": "success", "checks": "success", "build": "success", "release": "failure"}
     assert not {*FORWARD} & {*run.steps("release")}
 
 
 def test_recovery_does_without_the_cli(tmp_path: Path) -> None:
     """Where the CLI cannot be installed after a lost release, the recovery runs all the same."""
     run = run_release(tmp_path, "Bake", f"recover: {CLI}", targets="vercel")
-    assert run.jobs == {"checks": "success", "build": "success", "release": "failure", "recover": "success"}
+    assert run.jobs == {
+        "commit": "success",
+        "checks": "success",
+        "build": "success",
+        "release": "failure",
+        "recover": "success",
+    }
     assert (run.steps("recover")[CLI], run.steps("recover")["Recover"]) == ("failure", "success")
 
 
@@ -140,7 +156,7 @@ def test_release_begins_on_green_checks_and_the_build_its_targets_need(tmp_path:
 def test_a_failed_stage_is_rolled_back_and_recovered(tmp_path: Path, stage: str) -> None:
     """Once the deploy has begun, a failure ends the way forward, begins the rollback, and another job makes sure."""
     run = run_release(tmp_path, stage)
-    assert run.jobs == {"checks": "success", "release": "failure", "recover": "success"}
+    assert run.jobs == {"commit": "success", "checks": "success", "release": "failure", "recover": "success"}
     begun = FORWARD[: FORWARD.index(stage) + 1]
     assert [*run.steps("release")][-len(begun) - 3 :] == [*begun, "Roll back", *ALWAYS]
 
@@ -149,7 +165,7 @@ def test_a_failed_stage_is_rolled_back_and_recovered(tmp_path: Path, stage: str)
 def test_nothing_is_recovered_where_nothing_changed(tmp_path: Path, stage: str) -> None:
     """A release that ended before its deploy began changed nothing, so no second job wakes anybody."""
     run = run_release(tmp_path, stage)
-    assert run.jobs == {"checks": "success", "release": "failure"}
+    assert run.jobs == {"commit": "success", "checks": "success", "release": "failure"}
     assert "Deploy" not in run.steps("release")
 
 
@@ -168,14 +184,32 @@ def test_recovery_does_without_a_journal(tmp_path: Path) -> None:
     assert run.steps("recover")["Recover"] == "success"
 
 
+def test_unknown_commit_ends_it(tmp_path: Path) -> None:
+    """Where the commit that is to be released is none of main's, nothing of it is even checked."""
+    assert run_release(tmp_path, "Resolve").jobs == {"commit": "failure"}
+
+
+@pytest.mark.parametrize("targets", ["", "render"])
+def test_doctor_is_all_that_it_runs(tmp_path: Path, targets: str) -> None:
+    """By hand with the mode doctor the accounts are looked at, also before any target is set, and nothing else runs."""
+    run = run_hollow(tmp_path, "release.yml", Fates(), targets=targets, inputs={"mode": "doctor"})
+    assert run.jobs == {"doctor": "success"}
+
+
+def test_release_by_hand(tmp_path: Path) -> None:
+    """By hand with the mode release the run is that of a push."""
+    run = run_hollow(tmp_path, "release.yml", Fates(), inputs={"mode": "release", "commit": "", "again": "false"})
+    assert run.jobs == {"commit": "success", "checks": "success", "release": "success"}
+
+
 def test_red_checks_end_it(tmp_path: Path) -> None:
     """After red checks neither the release nor its recovery begins."""
-    assert run_release(tmp_path, "checks").jobs == {"checks": "failure"}
+    assert run_release(tmp_path, "checks").jobs == {"commit": "success", "checks": "failure"}
 
 
 def test_no_targets_end_it(tmp_path: Path) -> None:
-    """Without the variable that names the targets neither the release nor its recovery begins."""
-    assert run_release(tmp_path, targets="").jobs == {"checks": "success"}
+    """Without the variable that names the targets nothing runs at all."""
+    assert run_release(tmp_path, targets="").jobs == {}
 
 
 def run_required(folder: Path, failing: set[str], skipped: set[str]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from scripts.release import Stage
+from scripts.arguments import ACCOUNT_VERBS, STAGE_VERBS, TOOL_VERBS
 from tests.workflows.hollow import ROOT, WORKFLOWS, read_jobs
 from tests.workflows.rules import CLI_FOLDER, INSTALL_CLI, INSTALL_LOCKS, OURS, RULES, File
 
@@ -24,6 +24,8 @@ RED = [
     ("pins", f"jobs:\n  x:\n    uses: {PIN}\n"),
     ("pins", f"jobs:\n  x:\n    steps:\n      - uses: {PIN[:-1]} # v7.0.0\n"),
     ("pins", "runs:\n  steps: [{uses: a/b@v7}]\n"),
+    ("pins", "jobs: {x: {services: {db: {image: postgres}}}}"),
+    ("pins", "jobs: {x: {services: {db: {image: 'postgres:17@sha256:0'}}}}"),
     ("rights", f"jobs: {{x: {JOB}}}}}"),
     ("rights", f"permissions: {{contents: read}}\njobs: {{x: {JOB}}}}}"),
     ("rights", "permissions: {}\njobs: {x: {name: x}}"),
@@ -61,10 +63,15 @@ RED = [
         for read in ("environment: p", "env: {A: '${{ secrets.A }}'}")
         for locks in ("requirements.txt", "scripts/requirements.txt requirements.txt")
     ),
+    ("company", "jobs: {x: {permissions: {contents: write}, steps: [{run: make}]}}"),
     ("verbs", "jobs: {x: {steps: [{run: exec python -m scripts deploi}]}}"),
     ("verbs", "jobs: {x: {steps: [{run: exec python -m scripts deploy --now}]}}"),
     ("verbs", "jobs: {x: {steps: [{run: python -m scripts deploy}]}}"),
     ("verbs", "jobs: {x: {steps: [{run: 'exec python -m scripts plan\n\n  exec python -m scripts deploy'}]}}"),
+    *(
+        ("values", f"jobs: {{x: {{steps: [{{run: 'exec python -m scripts plan {words}', env: {{A: a}}}}]}}}}")
+        for words in ("--commit=$A", '--commit "$A"', '"$A"', '--commit="$B"', '--commit="x$A"')
+    ),
 ]
 
 
@@ -89,9 +96,10 @@ def test_every_rule_is_tried() -> None:
 
 
 def test_verbs_of_ours_are_in_the_files() -> None:
-    """The rules have something to look at: each stage, the build, the linters and the tests are called."""
+    """The rules have something to look at: every verb is called."""
     text = "".join(path.read_text() for path in FILES)
-    missing = [verb for verb in (*Stage, "build", "lint", "test") if f"-m scripts {verb}\n" not in text]
+    verbs = {*STAGE_VERBS, *ACCOUNT_VERBS, *TOOL_VERBS}
+    missing = [verb for verb in verbs if not re.search(rf"-m scripts {verb}\b", text)]
     assert missing == []
 
 

@@ -17,6 +17,7 @@ LOOKS = 10  # at what a platform says, beside the deadlines, for each target
 SETUP_S = 300  # checkout, Python, Node, and what is installed
 CLI_ACTION = "./.github/actions/vercel-cli"
 VERCEL_IS_A_TARGET = "contains(vars.SLIPWAY_TARGETS, 'vercel')"
+WEBHOOK = "SLIPWAY_WEBHOOK_URL"
 SECRETS = ("RENDER_DEPLOY_HOOK_URL", "RENDER_API_KEY", "VERCEL_TOKEN", "VERCEL_AUTOMATION_BYPASS_SECRET")
 
 
@@ -24,16 +25,72 @@ def test_checks_come_first_and_get_no_secrets() -> None:
     """Pull requests and releases call the same checks and hand them no secret; build and release wait for them."""
     calls = [read_jobs(name)["checks"] for name in ("pull-request.yml", "release.yml")]
     assert {call["uses"] for call in calls} == {"./.github/workflows/checks.yml"}
-    assert not any("secrets" in call or "with" in call for call in calls)
+    assert not any("secrets" in call for call in calls)
     jobs = read_jobs("release.yml")
-    assert (jobs["build"]["needs"], jobs["release"]["needs"]) == ("checks", ["checks", "build"])
+    needs = {name: jobs[name]["needs"] for name in ("checks", "build", "release", "recover")}
+    assert needs == {
+        "checks": "commit",
+        "build": ["commit", "checks"],
+        "release": ["commit", "checks", "build"],
+        "recover": ["commit", "release"],
+    }
+
+
+def test_one_commit_is_checked_built_planned_and_recovered() -> None:
+    """The full commit that the first job named is what every later one is told, and what each check checks out."""
+    jobs, named = read_jobs("release.yml"), "${{ needs.commit.outputs.commit }}"
+    assert jobs["checks"]["with"] == {"commit": named}
+    for job in ("build", "release", "recover"):
+        steps = [step for step in jobs[job]["steps"] if "--commit=" in step.get("run", "")]
+        assert [step["env"]["COMMIT"] for step in steps] == [named]
+    checkouts = [step for job in read_jobs("checks.yml").values() for step in job["steps"] if "checkout@" in str(step)]
+    assert {step["with"]["ref"] for step in checkouts} == {"${{ inputs.commit }}"}
+    (resolve,) = [step for step in jobs["commit"]["steps"] if "run" in step]
+    assert jobs["commit"]["outputs"] == {
+        name: f"${{{{ steps.{resolve['id']}.outputs.{name} }}}}" for name in ("commit", "started_at")
+    }
+
+
+def test_code_beside_secrets_is_the_workflows_own() -> None:
+    """Whatever commit is released, a job with secrets checks out the commit of the workflow, and its whole history."""
+    for name in ("release.yml", "rollback.yml"):
+        for job in File.read(WORKFLOWS / name).secret_jobs.values():
+            (checkout,) = [step for step in job["steps"] if step.get("uses", "").startswith("actions/checkout@")]
+            assert not {"ref", "repository", "path"} & {*checkout["with"]}
+
+
+def test_a_running_release_is_never_cancelled() -> None:
+    """A newer run waits, the newest of those that wait goes next, and a doctor is none of them."""
+    groups = {name: read_workflow(WORKFLOWS / name)["concurrency"] for name in ("release.yml", "rollback.yml")}
+    assert not any(group["cancel-in-progress"] for group in groups.values())
+    assert groups["release.yml"]["group"] == "${{ inputs.mode == 'doctor' && 'doctor' || 'release' }}"
+    assert groups["rollback.yml"]["group"] == "rollback"
+    assert read_workflow(WORKFLOWS / "pull-request.yml")["concurrency"]["cancel-in-progress"] is True
+
+
+def test_doctor_looks_at_both_environments() -> None:
+    """The doctor sees what each environment that releases or rolls back gives it, and is the whole run."""
+    jobs = read_jobs("release.yml")
+    used = {environment_of(job) for name, job in jobs.items() if "environment" in job and name != "doctor"}
+    assert set(jobs["doctor"]["strategy"]["matrix"]["environment"]) == used
+    assert jobs["doctor"]["if"] == "inputs.mode == 'doctor'"
+    assert jobs["commit"]["if"] == "inputs.mode != 'doctor' && vars.SLIPWAY_TARGETS != ''"
+    assert environment_of(read_jobs("rollback.yml")["rollback"]) == "production-rollback"
+
+
+def environment_of(job: dict[str, Any]) -> str:
+    """Give the name of a job's environment."""
+    environment = job["environment"]
+    return str(environment["name"] if isinstance(environment, dict) else environment)
 
 
 def test_release_runs_the_stages_in_order() -> None:
     """The steps are the stages in their order, then the rollback, then the report."""
     commands = [step["run"] for step in read_jobs("release.yml")["release"]["steps"] if "run" in step]
     stages = (*STAGES, Stage.ROLLBACK, Stage.REPORT)
-    assert commands == [f"exec python -m scripts {stage}" for stage in stages]
+    assert [command.split()[:5] for command in commands] == [
+        f"exec python -m scripts {stage}".split() for stage in stages
+    ]
 
 
 def test_baseline_is_kept_before_anything_changes() -> None:
@@ -41,7 +98,7 @@ def test_baseline_is_kept_before_anything_changes() -> None:
     steps = read_jobs("release.yml")["release"]["steps"]
     uploads = [place for place, step in enumerate(steps) if step.get("uses", "").startswith("actions/upload-artifact@")]
     baseline, journal = (steps[place] for place in uploads)
-    assert steps[uploads[0] - 1]["run"].endswith(" plan")
+    assert " plan " in steps[uploads[0] - 1]["run"]
     assert steps[uploads[0] + 1]["run"].endswith(" deploy")
     assert "if" not in baseline
     assert baseline["with"]["if-no-files-found"] == "error"
@@ -66,7 +123,7 @@ def test_what_was_built_is_what_is_deployed() -> None:
     assert upload["with"] == {"name": "build", "path": "build", "if-no-files-found": "error", "overwrite": True}
     assert fetch["with"] == {"name": "build", "path": "build"}
     build, steps = (read_jobs("release.yml")[job]["steps"] for job in ("build", "release"))
-    assert [step["run"] for step in build if "run" in step] == ["exec python -m scripts build"]
+    assert [step["run"] for step in build if "run" in step] == ['exec python -m scripts build --commit="$COMMIT"']
     assert build[-1] == upload
     assert [step["name"] for step in steps if "name" in step][:2] == ["Fetch the build", "Plan"]
 
@@ -104,7 +161,7 @@ def test_recovery_follows_a_failure_and_a_cancel() -> None:
     """The second job begins after a release that failed, was cancelled or lost, unless its deploy never began."""
     jobs = read_jobs("release.yml")
     began, ended, changed = jobs["recover"]["if"].split(" && ")
-    assert (jobs["recover"]["needs"], began) == ("release", "always()")
+    assert began == "always()"
     assert ended == """contains(fromJSON('["failure","cancelled"]'), needs.release.result)"""
     assert changed == "needs.release.outputs.deploy != 'skipped'"
     assert jobs["release"]["outputs"] == {"deploy": "${{ steps.deploy.outcome }}"}
@@ -112,41 +169,41 @@ def test_recovery_follows_a_failure_and_a_cancel() -> None:
     assert deploy["run"] == "exec python -m scripts deploy"
 
 
-def test_release_is_never_cut_short() -> None:
-    """A newer push waits for a release that has begun; on a pull request it ends the older run."""
-    assert read_workflow(WORKFLOWS / "release.yml")["concurrency"] == {"group": "release", "cancel-in-progress": False}
-    assert read_workflow(WORKFLOWS / "pull-request.yml")["concurrency"]["cancel-in-progress"] is True
-
-
 def test_release_starts_on_main_only() -> None:
-    """Only a push to main releases; whether it does depends on a condition that replaces GitHub's own `success()`."""
+    """A push to main releases, and a person; whether it does depends on a condition that replaces `success()`."""
     workflow = read_workflow(WORKFLOWS / "release.yml")
-    assert workflow["on"] == {"push": {"branches": ["main"]}}
+    assert workflow["on"]["push"] == {"branches": ["main"]}
+    assert {*workflow["on"]} == {"push", "workflow_dispatch"}
     assert " && !cancelled() && " in workflow["jobs"]["release"]["if"]
 
 
 def test_environments_are_two() -> None:
     """A release may wait for a reviewer; its recovery has an environment of its own, which nobody has to approve."""
-    found = {name: job.get("environment") for name, job in read_jobs("release.yml").items()}
-    assert found == {"checks": None, "build": None, "release": "production", "recover": "production-rollback"}
+    found = {name: environment_of(job) for name, job in read_jobs("release.yml").items() if "environment" in job}
+    assert (found["release"], found["recover"]) == ("production", "production-rollback")
+    assert {*found} == {"release", "recover", "doctor"}
 
 
 def test_jobs_with_secrets_install_the_release_lock_only() -> None:
-    """Beside production secrets there is no package of the service and no test tool."""
+    """Beside production secrets, and where a job may write, there is no package of the service and no test tool."""
     locks = {}
     for path in WORKFLOWS.glob("*.yml"):
         for name, job in File.read(path).secret_jobs.items():
             locks[name] = [step["with"]["locks"] for step in job["steps"] if "locks" in step.get("with", {})]
-    assert locks == {"release": [RELEASE_LOCK], "recover": [RELEASE_LOCK]}
+    assert locks == {name: [RELEASE_LOCK] for name in ("release", "recover", "doctor", "rollback", "propose")}
 
 
-@pytest.mark.parametrize("job", ["release", "recover"])
-def test_secrets_reach_the_stages_only(job: str) -> None:
-    """Every stage that asks a platform or a service gets every secret by its name; nothing else gets any."""
-    every = {name: f"${{{{ secrets.{name} }}}}" for name in SECRETS}
-    for step in read_jobs("release.yml")[job]["steps"]:
-        is_stage = "run" in step and not step["run"].endswith(" report")
-        assert step.get("env", {}) == (every if is_stage else {}), step
+JOBS = [("release.yml", job) for job in ("release", "recover", "doctor")] + [("rollback.yml", "rollback")]
+
+
+@pytest.mark.parametrize(("name", "job"), JOBS)
+def test_secrets_reach_only_the_steps_that_need_them(name: str, job: str) -> None:
+    """Every stage gets every secret of the platforms by its name, the report where to tell; nothing else any."""
+    for step in read_jobs(name)[job]["steps"]:
+        found = {key: value for key, value in step.get("env", {}).items() if "secrets." in value}
+        reports = step.get("run", "").endswith(" report")
+        due = ((WEBHOOK,) if reports else SECRETS) if "run" in step else ()
+        assert found == {name: f"${{{{ secrets.{name} }}}}" for name in due}, step
 
 
 def read_config() -> Config:
@@ -169,6 +226,7 @@ def test_deadlines_fit_into_the_jobs(targets: int) -> None:
     once_s = SETUP_S + plan_s + prove_s + promote_s + config.bake.most_s
     assert once_s + targets * (config.deploy.deadline_s + back_s) <= jobs["release"]["timeout-minutes"] * 60
     assert SETUP_S + back_s <= jobs["recover"]["timeout-minutes"] * 60
+    assert SETUP_S + READ_S + prove_s + back_s <= read_jobs("rollback.yml")["rollback"]["timeout-minutes"] * 60
 
 
 def test_build_fits_into_its_job() -> None:

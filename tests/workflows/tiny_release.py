@@ -37,13 +37,14 @@ BYPASS = "bypass-that-nobody-may-read"
 SECRETS = (HOOK_KEY, API_KEY, TOKEN, BYPASS)
 
 SERVICE_FILE = "app/main.py"
-TEST_FILE = "tests/test_service.py"
+TEST_FILE = "tests/unit/test_service.py"
 
 # Shorter than a drill's: what is tried here is that the stages follow one another.
 SETTINGS = {
     "baseline": {"duration_s": 2.0},
     "bake": {"least_s": 4.0, "most_s": 20.0},
     "probe": {"rate_per_s": 50.0},
+    "load": {"users": 5, "duration_s": 3.0, "warmup_s": 1.0},
 }
 
 SERVICE = '''"""A service just large enough to be released."""
@@ -111,8 +112,47 @@ def test_answers_requests_only() -> None:
     assert [message.get("status") for message in sent] == [200, None]
 '''
 
+IT_TEST_FILE = "tests/integration/test_service.py"
+IT_TEST = '''"""The service and the platform's file."""
+
+from pathlib import Path
+
+from app.main import WHO
+
+
+def test_is_started_as_the_platform_does() -> None:
+    """The file that the platform reads names the service."""
+    assert "app.main:app" in Path("render.yaml").read_text()
+    assert set(WHO) == {"commit", "instance"}
+'''
+
+LOAD_FILE = "tests/load/locustfile.py"
+LOAD = '''"""Users of the tiny service."""
+
+from locust import FastHttpUser, constant, task
+
+
+class Reader(FastHttpUser):
+    """Reads, again and again."""
+
+    wait_time = constant(0.05)
+
+    @task
+    def read(self) -> None:
+        """Read the items."""
+        self.client.get("/api/items?limit=5", name="/api/items")
+'''
+
 PACKAGE = '"""The service."""\n'
 COVERAGE = "[run]\nsource = app\nbranch = true\n"
+WRITTEN = {
+    "app/__init__.py": PACKAGE,
+    SERVICE_FILE: SERVICE,
+    TEST_FILE: TEST,
+    IT_TEST_FILE: IT_TEST,
+    LOAD_FILE: LOAD,
+    ".coveragerc": COVERAGE,
+}
 
 
 @dataclass(frozen=True)
@@ -169,6 +209,7 @@ async def tiny_release(folder: Path, more: Mapping[str, Any] = MappingProxyType(
         table = {**rehearsed(ROOT / "slipway.toml", edge.url, cloud.api_url, SETTINGS), **more}
         (repository / "slipway.toml").write_text(tomli_w.dumps(table), encoding="utf-8")
         await git("init", "--quiet", "--initial-branch=main", str(repository))
+        await git("-C", str(repository), "config", "uploadpack.allowAnySHA1InWant", "true")  # as GitHub allows it
         baseline = await _commit(repository, "The tiny service")
         await cloud.first_deploy(baseline)
         yield Tiny(repository, edge, cloud, baseline)
@@ -179,9 +220,8 @@ def _write(repository: Path) -> None:
         shutil.copytree(ROOT / name, repository / name, ignore=shutil.ignore_patterns(*MADE))
     for name in FILES:
         shutil.copy(ROOT / name, repository / name)
-    written = {"app/__init__.py": PACKAGE, SERVICE_FILE: SERVICE, TEST_FILE: TEST, ".coveragerc": COVERAGE}
-    for name, text in written.items():
-        (repository / name).parent.mkdir(exist_ok=True)
+    for name, text in WRITTEN.items():
+        (repository / name).parent.mkdir(parents=True, exist_ok=True)
         (repository / name).write_text(text, encoding="utf-8")
 
 
