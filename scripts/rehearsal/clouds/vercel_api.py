@@ -23,6 +23,7 @@ from scripts.rehearsal.clouds.vercel_json import (
     read_wanted,
     render_alias,
     render_deployment,
+    render_domain,
     render_events,
     render_failed_aliases,
     render_list,
@@ -61,6 +62,7 @@ class VercelApi:
             ("GET", "/v1/teams", self._get_teams),
             ("GET", "/teams/{team}", self._get_team),
             ("GET", project, self._get_project),
+            ("GET", "/v9/projects/{project}/domains/{domain}", self._get_domain),
             ("POST", "/v10/projects/{project}/promote/{deployment}", self._post_promote),
             ("POST", "/v9/projects/{project}/rollback/{deployment}", self._post_rollback),
             ("GET", "/v9/projects/{project}/promote/aliases", self._get_failed_aliases),
@@ -96,6 +98,10 @@ class VercelApi:
     async def _get_project(self, request: Request) -> Response:
         self._expect_project(request)
         return JSONResponse(render_project(self._project, rolling_release=self._faults().rolling_release))
+
+    async def _get_domain(self, request: Request) -> Response:
+        self._expect_project(request)
+        return JSONResponse(render_domain(self._project, request.path_params["domain"]))
 
     async def _post_promote(self, request: Request) -> Response:
         self._expect_project(request)

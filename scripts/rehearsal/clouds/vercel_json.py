@@ -145,6 +145,22 @@ def render_alias(project: Project, host: str) -> dict[str, Any]:
     }
 
 
+def render_domain(project: Project, host: str) -> dict[str, Any]:
+    """Render a domain as GET /v9/projects/<id>/domains/<host> does; raises RefusedError if it is none of them."""
+    if host != project.settings.production_host:
+        raise RefusedError(404, "not_found", f"The domain {host} could not be found")
+    return {
+        "name": host,
+        "apexName": host,
+        "projectId": project.settings.project_id,
+        "verified": True,
+        "redirect": None,
+        "redirectStatusCode": None,
+        "gitBranch": None,
+        "customEnvironmentId": None,
+    }
+
+
 def render_failed_aliases(project: Project) -> dict[str, Any]:
     """Render the aliases that the last job could not move."""
     failed = bool(project.history.jobs) and project.history.jobs[-1].status is JobStatus.FAILED
