@@ -172,6 +172,17 @@ class ObjectivesSection(_Section):
     error_rate: float = Field(default=0.001, gt=0, lt=0.5)
 
 
+class LoadSection(_Section):
+    """The load that `load` puts on the service of a checkout, and what it must keep; users start over `warmup_s`."""
+
+    users: int = Field(default=20, ge=1, le=10_000)
+    duration_s: Seconds = 10
+    warmup_s: float = Field(default=2, ge=0, le=600, allow_inf_nan=False)
+    p95_ms: float = Field(default=500, gt=0, le=60_000, allow_inf_nan=False)
+    error_rate: float = Field(default=0.001, ge=0, lt=0.5)
+    least_per_s: float = Field(default=20, gt=0, le=1_000_000, allow_inf_nan=False)
+
+
 class CheckSection(_Section):
     """One request with its expectation."""
 
@@ -199,6 +210,7 @@ class Config(_Section):
     rollback: RollbackSection = RollbackSection()
     probe: ProbeSection = ProbeSection()
     objectives: ObjectivesSection = ObjectivesSection()
+    load: LoadSection = LoadSection()
     checks: tuple[CheckSection, ...] = Field(strict=False)
 
     @model_validator(mode="after")
@@ -331,6 +343,7 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "rollback": RollbackSection,
     "probe": ProbeSection,
     "objectives": ObjectivesSection,
+    "load": LoadSection,
     "checks": CheckSection,
 }
 

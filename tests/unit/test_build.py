@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from scripts.build import run_build
+from scripts import build
 from scripts.building import indexes
 from scripts.building.builder import compare_packages
 from scripts.building.keep import Kept
@@ -475,4 +475,4 @@ def test_without_a_vercel_section_nothing_is_built(tmp_path: Path) -> None:
     """A configuration without [vercel] is an error that names the section."""
     config = 'version = 1\n[render]\nurl = "https://a.example"\n[[checks]]\nname = "a"\npath = "/"\n'
     with pytest.raises(ConfigError, match=r"no \[vercel\] section"):
-        run_build(arguments(tmp_path, config), {})
+        build.run(arguments(tmp_path, config), {})

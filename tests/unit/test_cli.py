@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.cli import CHANGES, STAGE_VERBS, TOOL_VERBS, VERSION, build_parser, main
+from scripts.arguments import ACCOUNT_VERBS, CHANGES, STAGE_VERBS, TOOL_VERBS, VERSION, build_parser
+from scripts.cli import main
 from scripts.clock import SystemClock
 from scripts.journal import Journal, Kind
 from scripts.redaction import Redactor
@@ -26,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 HOOK_KEY, API_KEY = "hk-aB3xYz9Q", "rnd_5Zq8wKx1"
 HOOK_URL = f"https://api.render.com/deploy/srv-abc123?key={HOOK_KEY}"
 NEW, OLD = "a" * 40, "b" * 40
-VERBS = (*STAGE_VERBS, *TOOL_VERBS)
+VERBS = (*STAGE_VERBS, *ACCOUNT_VERBS, *TOOL_VERBS)
 NEEDS_SECRETS = [verb for verb in STAGE_VERBS if verb != "report"]
 SECRETS = {"RENDER_DEPLOY_HOOK_URL": HOOK_URL}
 WITH_KEY = {**SECRETS, "RENDER_API_KEY": API_KEY}
@@ -179,13 +180,16 @@ def place(
 def test_the_verbs_are_those_of_a_release_in_its_order() -> None:
     """The verbs begin with the stages of a release in order, then the ways back, the report and the tools."""
     names = [str(stage) for stage in STAGES]
-    assert list(VERBS) == [*names, "rollback", "recover", "report", "build", "rehearse", "test", "lint", "lock"]
+    assert [*STAGE_VERBS, *ACCOUNT_VERBS] == [*names, "rollback", "recover", "report", "resolve", "doctor"]
+    gates = ["test", "load", "coverage", "lint", "lock"]
+    assert [*TOOL_VERBS] == ["build", "rehearse", *gates, "propose"]
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_is_parsed(verb: str) -> None:
-    """Each verb needs no other word."""
-    assert build_parser().parse_args([verb]).verb == verb
+    """Each verb needs no other word, but for the one that must be told what to propose."""
+    words = ["--from", "newer", "--table", "table.md"] if verb == "propose" else []
+    assert build_parser().parse_args([verb, *words]).verb == verb
 
 
 @pytest.mark.parametrize("words", [["--help"], *([verb, "--help"] for verb in VERBS)])
@@ -243,7 +247,26 @@ def test_options() -> None:
     assert (other.config, other.state, other.json, other.commit, other.again) == (Path("a"), Path("b"), True, "c", True)
     assert {verb: parse([verb, "--dry-run"]).dry_run for verb in CHANGES} == dict.fromkeys(CHANGES, True)
     assert parse(["test", "--all", "--", "-k", "x"]).pytest == ["-k", "x"]
-    assert (parse(["rehearse"]).drill, parse(["rehearse"]).repeat, parse(["lock"]).upgrade) == ("good,errors", 1, False)
+    assert (parse(["rehearse"]).drill, parse(["rehearse"]).repeat, parse(["lock"]).action) == ("good,errors", 1, "pin")
+    by_hand = parse(["rollback", "--reason", "r"])
+    assert (by_hand.target, by_hand.to, by_hand.by, by_hand.dry_run) == ("all", "", "", False)
+    assert parse(["rollback"]).reason is None
+
+
+@pytest.mark.parametrize(
+    ("word", "on"), [("--again", True), ("--again=true", True), ("--again=false", False), ("--again=", False)]
+)
+def test_switches_take_what_a_form_gives(word: str, *, on: bool) -> None:
+    """A switch may be said alone, or with the value that a form of GitHub's has; on a push that value is empty."""
+    assert build_parser().parse_args(["plan", word]).again is on
+
+
+def test_switches_take_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+    """A value that is neither true nor false is usage, not a guess."""
+    with pytest.raises(SystemExit) as caught:
+        main(["rollback", "--dry-run=yes"], {})
+    assert caught.value.code == 2
+    assert "true or false, not 'yes'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("value", [None, "", "  "])
@@ -406,7 +429,9 @@ def test_which_run_it_is(place: Place, environment: dict[str, str], run_id: str)
         ((), "", True),
         ((), "HEAD", True),
         ((), NEW, False),
-        (("--commit", "HEAD"), NEW, True),
+        (("--commit", "HEAD"), "", True),
+        (("--commit", ""), "HEAD", True),
+        (("--commit", "HEAD"), NEW, False),
         (("--commit", NEW), "HEAD", False),
     ],
 )
@@ -416,6 +441,46 @@ def test_which_commit_it_is(place: Place, words: tuple[str, ...], sha: str, know
     assert (f"commit {NEW!r} is not in this checkout" in ran.err) is not known
     assert place.state.exists() is known
     assert ran.code == 2
+
+
+def commit_beside(folder: Path) -> tuple[str, str]:
+    """Commit on main, and on a branch beside it; give both."""
+    who = ("-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false")
+    found = []
+    for branch in ("main", "beside"):
+        for words in (
+            ("checkout", "--quiet", "-B", branch),
+            (*who, "commit", "--quiet", "--allow-empty", "-m", branch),
+        ):
+            subprocess.run(["git", "-C", str(folder), *words], check=True)
+        head = subprocess.run(
+            ["git", "-C", str(folder), "rev-parse", "HEAD"], check=True, capture_output=True, text=True
+        )
+        found.append(head.stdout.strip())
+    return found[0], found[1]
+
+
+def test_only_what_is_on_main_is_released(place: Place) -> None:
+    """By hand an older commit of main is taken, by a short id too; one beside it is exit 2 and leaves nothing."""
+    main_head, beside = commit_beside(place.folder)
+    outputs = place.folder / "outputs"
+    environment = {"GITHUB_SHA": main_head, "GITHUB_REF_NAME": "main", "GITHUB_OUTPUT": str(outputs)}
+    refused = place.run("resolve", "--commit", beside, environment=environment)
+    assert (refused.code, refused.out, outputs.exists()) == (2, "", False)
+    assert f"{beside[:7]} is not on main" in refused.err
+    assert place.run("plan", "--commit", beside, environment={**WITH_KEY, **environment}).code == 2
+    taken = place.run("resolve", "--commit", place.head[:8], environment=environment)
+    assert (taken.code, taken.out) == (0, f"{place.head}\n")
+    assert outputs.read_text().splitlines()[0] == f"commit={place.head}"
+
+
+@pytest.mark.parametrize(("started", "told"), [("1700000000", "2023-11-14T22:13:20+00:00"), ("", None)])
+def test_resolve_says_since_when(place: Place, started: str, told: str | None) -> None:
+    """A push says when it was; a run by hand begins now."""
+    ran = place.run("resolve", "--json", environment={"GITHUB_SHA": place.head, "SLIPWAY_RUN_STARTED": started})
+    answer = json.loads(ran.out)
+    assert (ran.code, answer["version"], answer["commit"]) == (0, 1, place.head)
+    assert answer["started_at"] == told or (told is None and datetime.fromisoformat(answer["started_at"]).tzinfo)
 
 
 def test_a_plan_begins_with_an_empty_journal(place: Place) -> None:

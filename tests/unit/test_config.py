@@ -57,6 +57,8 @@ def test_least_configuration_has_the_documented_defaults() -> None:
     assert (config.baseline.duration_s, config.deploy.deadline_s, config.deploy.poll_s) == (20, 1500, 5)
     assert (config.verify.deadline_s, config.bake.least_s, config.bake.most_s) == (180, 60, 120)
     assert (config.rollback.deadline_s, config.probe.rate_per_s, config.objectives.error_rate) == (900, 10, 0.001)
+    assert (config.load.users, config.load.duration_s, config.load.warmup_s) == (20, 10, 2)
+    assert (config.load.p95_ms, config.load.error_rate, config.load.least_per_s) == (500, 0.001, 20)
 
 
 def test_the_shipped_file_needs_only_its_url(tmp_path: Path) -> None:
@@ -70,7 +72,7 @@ def test_the_shipped_file_needs_only_its_url(tmp_path: Path) -> None:
     path.write_text(text.replace("CHANGE-ME", "api"))
     config = load(path)
     path.write_text(re.sub(r"(?m)^# (\[\w+\]|\w+ = )", r"\1", text).replace("CHANGE-ME", "api"))
-    assert path.read_text().count("\n[") == text.count("\n[") + 8
+    assert path.read_text().count("\n[") == text.count("\n[") + 9
     uncommented = load(path)
     assert uncommented.model_dump(exclude={"checks", "vercel"}) == config.model_dump(exclude={"checks", "vercel"})
     assert config.vercel is None
@@ -128,6 +130,7 @@ SECONDS = [
     ("deploy", "poll_s"),
     ("verify", "deadline_s"),
     ("rollback", "deadline_s"),
+    ("load", "duration_s"),
 ]
 
 
@@ -139,6 +142,11 @@ SECONDS = [
         ("bake", "most_s", [60, 7200], [0, 7200.1, float("inf")]),
         ("probe", "rate_per_s", [0.1, 100], [0, -1, 100.1, float("nan"), float("inf")]),
         ("objectives", "error_rate", [0.0001, 0.499], [0, -0.1, 0.5, 1, float("nan")]),
+        ("load", "users", [1, 10_000], [0, -1, 10_001]),
+        ("load", "warmup_s", [0, 0.5, 600], [-1, 601, float("nan"), float("inf")]),
+        ("load", "p95_ms", [0.1, 60_000], [0, -1, 60_001, float("nan"), float("inf")]),
+        ("load", "error_rate", [0, 0.499], [-0.001, 0.5, 1, float("nan"), float("inf")]),
+        ("load", "least_per_s", [0.1, 1_000_000], [0, -1, 1_000_001, float("nan"), float("inf")]),
         ("release", "on_unproven", ["roll_back", "hold"], ["", "rollback", "Hold"]),
     ],
 )
