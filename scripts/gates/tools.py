@@ -1,4 +1,4 @@
-"""The verbs `test`, `lint` and `lock`: other tools, called with the right words."""
+"""The verbs `test` and `lint`: other tools, called with the right words."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.console import Console
-from scripts.errors import PlatformError, UsageError
+from scripts.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-WORKFLOWS = Path(".github") / "workflows"
-LOCKS = ("requirements", "scripts/requirements", "requirements-dev")
+FILES = {"WORKFLOWS": ".github/workflows/*.yml", "ACTIONS": ".github/actions/*/action.yml"}
+DEPENDABOT = ".github/dependabot.yml"
+SCHEMA = ("check-jsonschema", "--builtin-schema")
 FAILED = 10
 COVERAGE_FLOOR = 80  # per cent of lines and branches
-
-# What pip-compile may see of the machine: enough to reach the index, nothing that it would write into a lock.
-PASSED_ON = ("PATH", "PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
+NOTHING_RAN = 5  # pytest's exit code
+PARTS = {"unit": ("tests/unit",), "integration": ("tests", "--ignore=tests/unit")}  # so that no test is in neither
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,10 @@ LINTERS = (
     Tool("ruff format", ("ruff", "format", "--check", "--diff")),
     Tool("mypy", ("mypy",)),
     Tool("actionlint", ("actionlint",)),
-    Tool("zizmor", ("zizmor", "--offline", "--quiet", "--persona=auditor", ".github/workflows", ".github/actions")),
-    Tool("workflow schema", ("check-jsonschema", "--builtin-schema", "vendor.github-workflows", "WORKFLOWS")),
+    Tool("zizmor", ("zizmor", "--offline", "--quiet", "--persona=auditor", "WORKFLOWS", "ACTIONS", DEPENDABOT)),
+    Tool("workflow schema", (*SCHEMA, "vendor.github-workflows", "WORKFLOWS")),
+    Tool("action schema", (*SCHEMA, "vendor.github-actions", "ACTIONS")),
+    Tool("dependabot schema", (*SCHEMA, "vendor.dependabot", DEPENDABOT)),
 )
 
 
@@ -49,23 +51,26 @@ def run(arguments: argparse.Namespace, environment: Mapping[str, str]) -> int:
             return _test(arguments)
         case "lint":
             return _lint(Console(), environment)
-        case "lock":
-            return _lock(Console(), environment, upgrade=arguments.upgrade)
         case verb:
             raise UsageError(f"{verb} is not a tool")
 
 
 def _test(arguments: argparse.Namespace) -> int:
     """Run pytest with coverage over this process and every one that it starts; its closing line stays the last one."""
-    code = subprocess.run(pytest_command(arguments.pytest, everything=arguments.all), cwd=ROOT, check=False).returncode
+    command = pytest_command(arguments.pytest, everything=arguments.all, part=arguments.part)
+    code = subprocess.run(command, cwd=ROOT, check=False).returncode
+    if arguments.part and (code == NOTHING_RAN or not (ROOT / PARTS[arguments.part][0]).is_dir()):
+        Console().say(f"fail   test: no test of the part {arguments.part} ran: this proves nothing, and is not a pass")
+        return FAILED
     return FAILED if code == 1 else code
 
 
-def pytest_command(words: Sequence[str], *, everything: bool) -> list[str]:
+def pytest_command(words: Sequence[str], *, everything: bool, part: str | None = None) -> list[str]:
     """Give the pytest command; the floor of the coverage holds for whole runs, since a part cannot reach it."""
     kind = [] if everything else ["-m", "not slow"]
-    floor = [] if words else [f"--cov-fail-under={COVERAGE_FLOOR}"]
-    return [sys.executable, "-m", "pytest", "--cov", "--cov-report=term", *floor, *kind, *words]
+    floor = [] if words or part else [f"--cov-fail-under={COVERAGE_FLOOR}"]
+    folders = PARTS[part] if part else ()
+    return [sys.executable, "-m", "pytest", "--cov", "--cov-report=term", *floor, *kind, *folders, *words]
 
 
 def _lint(console: Console, environment: Mapping[str, str]) -> int:
@@ -76,8 +81,7 @@ def _lint(console: Console, environment: Mapping[str, str]) -> int:
 
 
 def _clean(tool: Tool, console: Console, environment: Mapping[str, str]) -> bool:
-    files = [str(path.relative_to(ROOT)) for path in sorted((ROOT / WORKFLOWS).glob("*.yml"))]
-    words = [each for word in tool.command for each in (files if word == "WORKFLOWS" else [word])]
+    words = [each for word in tool.command for each in _files(word)]
     path = f"{BIN}{os.pathsep}{environment.get('PATH', os.defpath)}"  # actionlint looks for shellcheck there
     ran = subprocess.run(
         [str(BIN / words[0]), *words[1:]],
@@ -93,37 +97,6 @@ def _clean(tool: Tool, console: Console, environment: Mapping[str, str]) -> bool
     return ran.returncode == 0
 
 
-def _lock(console: Console, environment: Mapping[str, str], *, upgrade: bool) -> int:
-    """Pin every requirements file anew, with hashes.
-
-    Raises:
-        PlatformError: pip-compile could not resolve, or not reach the index; the locks before it are as they were.
-    """
-    for name in LOCKS:
-        console.say(f"  {name}.txt")
-        ran = subprocess.run(
-            compile_command(name, upgrade=upgrade),
-            cwd=ROOT,
-            env=clean_environment(environment),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if ran.returncode != 0:
-            tail = "\n".join((ran.stdout + ran.stderr).strip().splitlines()[-10:])
-            raise PlatformError(f"{name}.in could not be locked:\n{tail}", next_step=f"mend {name}.in, or the network")
-    return 0
-
-
-def compile_command(name: str, *, upgrade: bool) -> list[str]:
-    """Give the pip-compile command for one file; no index, link or option of this machine gets into the lock."""
-    options = ["--quiet", "--generate-hashes", "--strip-extras", "--allow-unsafe"]
-    options += ["--no-emit-index-url", "--no-emit-find-links", "--no-emit-trusted-host"]
-    options += ["--upgrade"] if upgrade else []
-    return [str(BIN / "pip-compile"), *options, "--output-file", f"{name}.txt", f"{name}.in"]
-
-
-def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Give an environment in which pip has its defaults only."""
-    passed_on = {key: environment[key] for key in PASSED_ON if key in environment}
-    return {**passed_on, "PIP_CONFIG_FILE": os.devnull, "CUSTOM_COMPILE_COMMAND": "python3 -m scripts lock"}
+def _files(word: str) -> list[str]:
+    """Give the files that a word of a command stands for, or the word."""
+    return [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob(FILES[word]))] if word in FILES else [word]

@@ -8,76 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from scripts.errors import PlatformError, UsageError
+from scripts.errors import UsageError
 from scripts.gates.tools import (
     COVERAGE_FLOOR,
     LINTERS,
-    LOCKS,
-    clean_environment,
-    compile_command,
     pytest_command,
-    run_tool,
+    run,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_lock_names_nothing_of_the_machine() -> None:
-    """No line of a lock is an option, an index or a link: such a line would break Render's build."""
-    for name in LOCKS:
-        lines = (ROOT / f"{name}.txt").read_text().splitlines()
-        assert not [line for line in lines if line.startswith("-") or "://" in line]
-        assert all("--hash=sha256:" in line for line in lines if line.startswith("    --"))
-        assert any("python3 -m scripts lock" in line for line in lines)
-
-
-def test_same_pins_in_every_lock() -> None:
-    """A package that is in two locks has the same pin in both."""
-    pins: dict[str, str] = {}
-    for name in LOCKS:
-        lines = (ROOT / f"{name}.txt").read_text().splitlines()
-        for package, version in (line.split()[0].split("==") for line in lines if "==" in line and line[0].isalnum()):
-            assert pins.setdefault(package, version) == version
-
-
-def test_release_path_needs_httpx_and_pydantic_only() -> None:
-    """The lock of the jobs that hold secrets asks for httpx and pydantic, and for nothing else by itself."""
-    lines = (ROOT / "scripts" / "requirements.in").read_text().splitlines()
-    assert [line for line in lines if line and not line.startswith(("#", "-c"))] == ["httpx", "pydantic"]
-
-
-def test_pip_sees_nothing_of_the_machine() -> None:
-    """pip-compile gets neither the machine's pip settings nor its index."""
-    given = {
-        "PATH": "/bin",
-        "PIP_INDEX_URL": "https://user:pw@index.example/simple",
-        "PIP_CERT": "/ca.pem",
-        "HOME": "/x",
-    }
-    assert clean_environment(given).keys() == {"PATH", "PIP_CERT", "PIP_CONFIG_FILE", "CUSTOM_COMPILE_COMMAND"}
-
-
-def test_upgrade_is_asked_for_only_when_wanted() -> None:
-    """`lock` keeps the pins that still fit; `lock --upgrade` takes the newest."""
-    assert "--upgrade" not in compile_command("requirements", upgrade=False)
-    assert "--upgrade" in compile_command("requirements", upgrade=True)
-
-
-def test_lock_that_cannot_be_resolved() -> None:
-    """A pip-compile that fails is told with its last lines, and the lock stays as it was."""
-    before = (ROOT / "requirements.txt").read_bytes()
-    arguments = argparse.Namespace(verb="lock", upgrade=False)
-    with pytest.raises(PlatformError, match=r"requirements\.in could not be locked"):
-        run_tool(
-            arguments, {"PATH": "/nowhere", "HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
-        )
-    assert (ROOT / "requirements.txt").read_bytes() == before
-
-
 def test_unknown_tool_is_refused() -> None:
     """A verb that is no tool is a usage error."""
     with pytest.raises(UsageError):
-        run_tool(argparse.Namespace(verb="bake"), {})
+        run(argparse.Namespace(verb="bake"), {})
 
 
 def test_every_linter_is_installed() -> None:
