@@ -192,7 +192,7 @@ def judge_way(
     release: Release, baseline: Baseline, *, forward: bool, undone: frozenset[Sha], latest: datetime | None
 ) -> Verdict:
     """Refuse a way back that nobody asked for: not a descendant, rolled back before, or begun before a rollback."""
-    step = "to ship it all the same: `python3 -m scripts plan --again`"
+    step = "to ship it all the same: the workflow Release by hand, with `again` (here: `plan --again`)"
     if not forward:
         return failed(f"{short(release.commit)} does not descend from {short(baseline.commit)}, which serves", step)
     if release.commit in undone:

@@ -86,7 +86,8 @@ class Deployment:
 class Release:
     """A commit on its way to production, and the run that takes it there.
 
-    `together`: it is one unit, so that what fails on one target takes every target back.
+    `together`: it is one unit, so that what fails on one target takes every target back. `by` and `why` are those of a
+    rollback by hand: then `commit` is what is to go, and `targets` are those that serve it.
     """
 
     commit: Sha
@@ -94,6 +95,13 @@ class Release:
     started_at: datetime
     targets: tuple[str, ...]
     together: bool = True
+    by: str = ""
+    why: str = ""
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether a person asked for it to go, so that no stage of it has to have failed."""
+        return self.by != ""
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,7 @@ def _prove_by_service(
     While the candidate was never seen to answer, it may be waiting behind the old release, so answers of instances from
     before the change prove nothing: only a new instance of the old commit shows that the candidate's turn is over.
     """
-    if run.passed(Stage.DEPLOY):
+    if run.passed(Stage.DEPLOY) or release.by_hand:  # by hand it goes because it was seen to answer
         return _prove_back(ports, target, baseline, release, deadline)
     if baseline.instance_ids:
         return _prove_back(ports, target, baseline, release, deadline, frozenset(baseline.instance_ids))

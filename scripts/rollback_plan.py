@@ -6,7 +6,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scripts.release import Stage
+from scripts.release import Release, Stage
 from scripts.state import RunState, TargetState
 from scripts.verdict import Outcome, Verdict, failed, worst
 
@@ -39,10 +39,12 @@ class RollbackPlan:
 def plan_rollback(state: RunState, on_unproven: str, *, lost: bool = False) -> RollbackPlan:
     """Decide from the journal what goes back; a stage that was begun and never ended counts as failed.
 
-    `lost`: the journal may end before the run did, so every target is looked at.
+    `lost`: the journal may end before the run did, so every target is looked at. So it is where a person asked.
     """
     names = tuple(state.targets)
-    if state.release is None or not (state.moved or lost):
+    release = state.release
+    lost = lost or (release is not None and release.by_hand and state.passed(Stage.PLAN))
+    if release is None or not (state.moved or lost):
         return _nothing(names, "no platform was asked for anything")
     if set(names) <= state.superseded:
         return _nothing(names, "someone else moved production during this release; their move stands")
@@ -52,10 +54,9 @@ def plan_rollback(state: RunState, on_unproven: str, *, lost: bool = False) -> R
     if bad.environment or (bad.outcome in {Outcome.INCONCLUSIVE, Outcome.ERROR} and on_unproven == "hold"):
         why = "the environment is at fault" if bad.environment else "on_unproven = hold"
         return RollbackPlan(dict.fromkeys(names, Move.NOTHING), f"held, because {why}: {bad.reason}", bad)
-    commit = state.release.commit
     theirs = dict.fromkeys(state.superseded, Move.NOTHING)
-    own = {name: _move(row, commit, lost=lost) for name, row in state.targets.items()}
-    return RollbackPlan(own | theirs, bad.reason)
+    own = {name: _move(name, row, release, lost=lost) for name, row in state.targets.items()}
+    return RollbackPlan(own | theirs, f"{release.by} asked for it: {release.why}" if release.by_hand else bad.reason)
 
 
 def plans_of(state: RunState, on_unproven: str, *, lost: bool = False) -> Mapping[str, RollbackPlan]:
@@ -65,9 +66,10 @@ def plans_of(state: RunState, on_unproven: str, *, lost: bool = False) -> Mappin
     return {name: plan_rollback(state.only(name), on_unproven, lost=lost) for name in state.targets}
 
 
-def _move(target: TargetState, commit: str, *, lost: bool) -> Move:
-    served_before = target.baseline is not None and target.baseline.proven and target.baseline.commit == commit
-    may_have_moved = target.asked or target.rollback is not None or (lost and not served_before)
+def _move(name: str, target: TargetState, release: Release, *, lost: bool) -> Move:
+    served_before = target.baseline is not None and target.baseline.proven and target.baseline.commit == release.commit
+    kept = release.by_hand and name not in release.targets  # it served what the others go back to
+    may_have_moved = target.asked or target.rollback is not None or (lost and not served_before and not kept)
     return Move.GO_BACK if may_have_moved else Move.PROVE
 
 

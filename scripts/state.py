@@ -217,7 +217,8 @@ def _release(event: Event) -> Release:
     assert commit is not None, "the journal's own release event always holds a full commit"  # noqa: S101
     targets = tuple(map(str, _rows(event.fields.get("targets"))))
     started_at = datetime.fromisoformat(event.text("started_at"))
-    return Release(commit, event.text("run_id"), started_at, targets, event.fields.get("together") is not False)
+    together = event.fields.get("together") is not False
+    return Release(commit, event.text("run_id"), started_at, targets, together, event.text("by"), event.text("why"))
 
 
 def _baseline(event: Event) -> Baseline:

@@ -68,7 +68,7 @@ def _cancel(
 def _may_go_live(what: str) -> SlipwayError:
     return SlipwayError(
         f"the candidate's deploy {what}: it may still go live",
-        next_step="cancel it in the platform's dashboard, then run `python3 -m scripts recover`",
+        next_step="cancel it in the platform's dashboard, then start the workflow Roll back",
     )
 
 
