@@ -1,17 +1,20 @@
-"""Say what became of a release, from its journal alone: `release.json` for tools, Markdown for people."""
+"""What became of a release, from its journal alone: the one word, where each target stands, `release.json` for tools.
+
+`summary`, `page` and `webhook` say the same to people.
+"""
 
 from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from scripts.journal import Event, Kind
-from scripts.release import DeployState, Release, Stage, short
-from scripts.state import Ended, RunState, TargetState, replay
+from scripts.foreign import plain
+from scripts.release import DeployState, Sha, Stage, short
+from scripts.state import Ended, RunState, TargetState
 
-SHOWN_EVENTS = {Kind.INTENT: "asked for", Kind.DONE: "accepted", Kind.FAILED: "refused", Kind.PROOF: "proven"}
+LOST = "lost"  # in place of an outcome: the stage began and never ended
 
 
 class Result(enum.StrEnum):
@@ -88,26 +91,31 @@ def as_json(state: RunState) -> dict[str, object]:
         "commit": release.commit if release else None,
         "run_id": release.run_id if release else None,
         "started_at": release.started_at.isoformat() if release else None,
+        "by": release.by or None if release else None,
+        "why": release.why or None if release else None,
         "result": judge_result(state),
-        "targets": {name: _target_json(state, name) for name in _names(state)},
+        "targets": {name: _target_json(state, name) for name in names_of(state)},
         "stages": [_stage_json(stage, row) for stage, row in state.stages.items()],
     }
 
 
-def _names(state: RunState) -> tuple[str, ...]:
+def names_of(state: RunState) -> tuple[str, ...]:
     """Give the targets, also one of which nothing was written down."""
     return tuple(dict.fromkeys([*(state.release.targets if state.release else ()), *state.targets]))
 
 
 def _target_json(state: RunState, name: str) -> dict[str, object]:
-    target, release = state.targets.get(name, TargetState()), state.release
+    target = state.targets.get(name, TargetState())
     baseline = target.baseline
     deployment = target.deploy.deployment if target.deploy else None
+    ids = (baseline.deployment_id if baseline else None, deployment.id if deployment else None)
+    by_hand = state.release is not None and state.release.by_hand
+    old, new = _way(state, name)
     return {
-        "from": baseline.commit if baseline else None,
-        "from_deploy": baseline.deployment_id if baseline else None,
-        "to": release.commit if release and target.asked else None,
-        "to_deploy": deployment.id if deployment else None,
+        "from": old,
+        "from_deploy": None if by_hand else ids[0],
+        "to": new,
+        "to_deploy": ids[0] if by_hand else ids[1],
         "state": state_of(state, name),
         "rolled_back": target.rollback is not None and not target.rollback.refused,
         "proven": target.proven,
@@ -138,15 +146,45 @@ def _unproven(state: RunState, name: str) -> bool:
     return last is not None and last.targets[name].not_proven
 
 
+def _way(state: RunState, name: str) -> tuple[Sha | None, Sha | None]:
+    """Give what a target served and what it was to serve; by hand that is what the journal has as its baseline."""
+    target, release = state.targets.get(name, TargetState()), state.release
+    baseline = target.baseline.commit if target.baseline else None
+    if release is not None and release.by_hand:
+        return release.commit if name in release.targets else baseline, baseline
+    return baseline, release.commit if release and target.asked else None
+
+
+def from_and_to(state: RunState, name: str) -> tuple[str, str]:
+    """Give the same as people read it."""
+    baseline = state.targets.get(name, TargetState()).baseline
+    old, new = _way(state, name)
+    return "nothing" if baseline is None or baseline.first else short(old), short(new) if new else "not asked"
+
+
+def outcome_of(row: Ended) -> str:
+    """Give how a stage ended."""
+    return row.verdict.outcome if row.verdict else LOST
+
+
+def reason_of(row: Ended) -> str:
+    """Give why it ended so."""
+    return row.verdict.reason if row.verdict else "the run was lost in this stage"
+
+
+def seconds_of(row: Ended) -> float | None:
+    """Give how long it took; None where it never ended."""
+    return (row.ended_at - row.started_at).total_seconds() if row.ended_at else None
+
+
 def _stage_json(stage: Stage, row: Ended) -> dict[str, object]:
-    seconds = (row.ended_at - row.started_at).total_seconds() if row.ended_at else None
     return {
         "stage": stage,
-        "outcome": row.verdict.outcome if row.verdict else "lost",
-        "reason": row.verdict.reason if row.verdict else "the run was lost in this stage",
+        "outcome": outcome_of(row),
+        "reason": reason_of(row),
         "exit_code": row.exit_code,
         "started_at": row.started_at.isoformat(),
-        "duration_s": seconds,
+        "duration_s": seconds_of(row),
     }
 
 
@@ -157,88 +195,39 @@ TITLES: Mapping[Result, str] = {
     Result.SUPERSEDED: "{new} was superseded: someone else moved production",
     Result.STILL_BROKEN: "STILL BROKEN: what serves on {broken} is not proven; a person is needed now",
 }
-
-
-NEXT: Mapping[Result, str] = {
-    Result.ROLLED_OUT: "",
-    Result.ROLLED_BACK: "ship a fix, or `git revert` the commit and push; the same commit is refused from now on",
-    Result.NEVER_STARTED: "mend what blocked it and push",
-    Result.SUPERSEDED: "look at who moved production, then release again from main",
-    Result.STILL_BROKEN: "look at the service now, then run `python3 -m scripts recover`",
+BY_HAND: Mapping[Result, str] = {
+    Result.ROLLED_BACK: "{new} was rolled back by hand; {old} is proven to serve again",
+    Result.NEVER_STARTED: "nothing had to be rolled back; {old} serves",
+    Result.SUPERSEDED: "the rollback of {new} was superseded: someone else moved production",
 }
+NOTHING = "Nothing was released"
 
 
-def render_markdown(events: Iterable[Event]) -> str:
-    """Give the step summary: result, from and to, stages, timeline, the next command."""
-    rows = list(events)
-    state = replay(rows)
-    if state.release is None:
-        return "## Nothing was released\n\nThere is no journal: no stage got as far as a plan.\n"
-    lines = [f"## {_title(state, state.release)}", ""]
-    lines += _table_of_targets(state) + _table_of_stages(state) + _timeline(rows) + _next_command(state)
-    return "\n".join(lines) + "\n"
-
-
-def _title(state: RunState, release: Release) -> str:
+def title_of(state: RunState) -> str:
     """Say what became of the release, and of each target where each goes alone."""
-    if not release.together and len(state.targets) > 1:
-        return "; ".join(f"{name}: {_title(state.only(name), release)}" for name in state.targets)
+    release, result = state.release, judge_result(state)
+    if release is None and result is Result.NEVER_STARTED:
+        return NOTHING
+    if release is not None and not release.together and len(state.targets) > 1:
+        return "; ".join(f"{plain(name, 40)}: {title_of(state.only(name))}" for name in state.targets)
     olds = [short(target.baseline.commit) for target in state.targets.values() if target.baseline]
     old = " and ".join(dict.fromkeys(olds)) or "nothing"
     doubtful = [name for name in state.targets if state_of(state, name) == NOT_KNOWN] or list(state.targets)
-    broken = " and ".join(doubtful) or "production"
-    return TITLES[judge_result(state)].format(new=short(release.commit), old=old, broken=broken)
+    broken = " and ".join(plain(name, 40) for name in doubtful) or "production"
+    titles = {**TITLES, **BY_HAND} if release is not None and release.by_hand else TITLES
+    return titles[result].format(new=short(release.commit if release else None), old=old, broken=broken)
 
 
-def _table_of_targets(state: RunState) -> list[str]:
-    lines = ["| target | from | to | state | proven to serve |", "|---|---|---|---|---|"]
-    for name in _names(state):
-        target = state.targets.get(name, TargetState())
-        old = short(target.baseline.commit) if target.baseline and not target.baseline.first else "nothing"
-        new = short(state.release.commit) if state.release and target.asked else "not asked"
-        told = state_of(state, name)
-        lines.append(f"| {name} | `{old}` | `{new}` | {told} | `{short(target.proven)}` |")
-    return [*lines, ""]
-
-
-def _table_of_stages(state: RunState) -> list[str]:
-    lines = ["| stage | verdict | reason | seconds |", "|---|---|---|---|"]
-    for stage, row in state.stages.items():
-        told = _stage_json(stage, row)
-        seconds = f"{told['duration_s']:.1f}" if isinstance(told["duration_s"], float) else ""
-        lines.append(f"| {stage} | **{told['outcome']}** | {_cell(str(told['reason']))} | {seconds} |")
-    return [*lines, ""]
-
-
-def _timeline(events: list[Event]) -> list[str]:
-    shown = [event for event in events if event.kind in SHOWN_EVENTS]
-    lines = ["<details><summary>Timeline (UTC)</summary>", ""]
-    for event in shown:
-        what = event.text("action") or "commit"
-        commit = f" `{event.text('commit')[:7]}`" if event.text("commit") else ""
-        lines.append(f"- {event.at:%H:%M:%S} {event.target}: {what}{commit} {SHOWN_EVENTS[event.kind]}")
-    return [*lines, "", "</details>", ""] if shown else []
-
-
-def _next_command(state: RunState) -> list[str]:
-    told = [_cell(row.verdict.next_step) for row in state.stages.values() if row.verdict]
-    steps = [step for step in told if step]
-    step = steps[-1] if steps else NEXT[judge_result(state)]
-    return [f"**Next:** {step}"] if step else []
-
-
-def _cell(text: str) -> str:
-    """Keep a text inside its table cell, and from being read as Markdown or HTML."""
-    for mark in ("\\", "|", "`", "*", "_", "[", "]", "<", ">"):
-        text = text.replace(mark, f"\\{mark}")
-    return " ".join(text.split())
+def write_whole(path: Path, text: str) -> None:
+    """Write a file by a draft beside it and a rename, so that no reader sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.part")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
 
 
 def write_json(folder: Path, state: RunState) -> dict[str, object]:
-    """Write release.json beside the journal, by a temporary file and a rename, so that no reader sees half of it."""
+    """Write release.json beside the journal."""
     told = as_json(state)
-    folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / "release.json.part"
-    draft.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-    draft.replace(folder / "release.json")
+    write_whole(folder / "release.json", json.dumps(told, indent=2) + "\n")
     return told

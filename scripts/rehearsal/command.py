@@ -22,12 +22,14 @@ from scripts.rehearsal.clone import differs_from_head, make_clone
 from scripts.rehearsal.clouds.render import RenderCloud, Trigger
 from scripts.rehearsal.clouds.vercel import Job
 from scripts.rehearsal.drills import BOTH, DRILLS, LOST_IN_BAKE_S, Drill, choose
+from scripts.rehearsal.figures import render_markdown, render_table
 from scripts.rehearsal.kit import Kit, lacks, prepare
 from scripts.rehearsal.observe import Facts, Seen, SiteFacts, compare, observe
 from scripts.rehearsal.runner import Runner
 from scripts.rehearsal.traffic import Traffic
 from scripts.rehearsal.world import USERS_PER_S, Site, World, build
 from scripts.release import Sha
+from scripts.summary import append_summary
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -94,6 +96,7 @@ def run(arguments: argparse.Namespace, environment: Mapping[str, str]) -> int:
         console.result({**told, "drills": [row.as_json() for row in played], "ok": ok})
     else:
         console.result(render_table(played))
+    append_summary(environment, render_markdown(played))
     return 0 if ok else 10
 
 
@@ -249,42 +252,3 @@ async def ask_commit(url: str) -> str | None:
                 return str((await client.get(f"{url}/version")).raise_for_status().json()["commit"])
             await asyncio.sleep(0.1)
     return None
-
-
-def render_table(played: Sequence[Played]) -> str:
-    """Give a line for each drill: what was expected, what was seen, and the figures."""
-    head = ("drill", "targets", "stopped by", "exit", "serves", "result", "detected", "recovered", "users failed", "")
-    rows = [head, *(_row(row) for row in played)]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(head))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    good = sum(not row.wrong for row in played)
-    return "\n".join([*lines, f"{good} of {len(played)} drills ended as stated"])
-
-
-def _row(row: Played) -> tuple[str, ...]:
-    want, seen = row.drill.expected, row.seen
-    return (
-        row.drill.name,
-        "+".join(row.facts.targets),
-        _pair(want.stage or "nothing", seen.stage or "nothing"),
-        _pair(str(want.exit_code), str(seen.exit_code)),
-        _pair(_words({name: want.serving_on(name) for name in row.facts.targets}), _words(seen.serving)),
-        _pair(want.result, seen.result),
-        _seconds(seen.detected_s),
-        _seconds(seen.recovered_s),
-        f"{seen.user_failures} of {seen.user_requests}",
-        "FAIL" if row.wrong else "ok",
-    )
-
-
-def _words(serving: Mapping[str, str]) -> str:
-    words = set(serving.values())
-    return words.pop() if len(words) == 1 else ", ".join(f"{name} {word}" for name, word in serving.items())
-
-
-def _pair(want: str, seen: str) -> str:
-    return seen if want == seen else f"{seen} (not {want})"
-
-
-def _seconds(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f} s"

@@ -126,6 +126,8 @@ def test_the_example_names_every_variable() -> None:
     """Whoever sets the service and the pipeline up finds every variable's name in .env.example."""
     example = (ROOT / ".env.example").read_text()
     named = set(re.findall(r"^([A-Z_]+)=", example, flags=re.MULTILINE))
-    pipeline = {"RENDER_DEPLOY_HOOK_URL", "RENDER_API_KEY"}
+    files = [*(ROOT / ".github" / "workflows").glob("*.yml")]
+    pipeline = {name for file in files for name in re.findall(r"secrets\.([A-Z_]+)", file.read_text())}
     service = {*COMMIT_VARIABLES, "RENDER_INSTANCE_ID", "HOST", "PORT", "WEB_CONCURRENCY"}
+    assert {"RENDER_DEPLOY_HOOK_URL", "SLIPWAY_WEBHOOK_URL"} <= pipeline
     assert pipeline | service <= named

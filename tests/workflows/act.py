@@ -15,8 +15,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from tests.workflows.stand_ins import write_stand_ins
 ACT = Path(sys.executable).with_name("act")
 RUN_LIMIT_S = 200.0
 GONE_LIMIT_S = 2.0
+Meanwhile = Callable[[int], Awaitable[None]]
 MASK = "add-mask"
 
 
@@ -51,6 +52,14 @@ class Machine:
     def log(self) -> Path:
         """Everything that act wrote."""
         return self.folder / "act.log"
+
+    def reaching(self, index_url: str) -> Machine:
+        """Give the machine with a package index that its jobs can ask."""
+        return replace(self, environment={**self.environment, "PIP_INDEX_URL": index_url})
+
+    def again(self, name: str) -> Machine:
+        """Give a machine that is the same but new, for another run."""
+        return replace(self, folder=self.folder.with_name(name))
 
     @property
     def private(self) -> frozenset[Path]:
@@ -102,10 +111,11 @@ class Run:
         return "\n".join(json.dumps(row, ensure_ascii=False) for row in self.records if row.get("command") != MASK)
 
 
-async def run_event(machine: Machine, repository: Path, event: Event) -> Run:
+async def run_event(machine: Machine, repository: Path, event: Event, meanwhile: Meanwhile | None = None) -> Run:
     """Let an event happen to a repository and run the workflows that it starts; whatever happens, nothing runs on.
 
-    act's own masking is off, so that what the steps really print can be seen.
+    `meanwhile` is what else happens while they run; it is told act's process id, and ends with the run. act's own
+    masking is off, so that what the steps really print can be seen.
 
     Raises:
         TimeoutError: the workflows took longer than `RUN_LIMIT_S`.
@@ -116,13 +126,34 @@ async def run_event(machine: Machine, repository: Path, event: Event) -> Run:
         folder=repository,
         log=machine.log,
     )
+    beside = asyncio.ensure_future(meanwhile(child.process.pid)) if meanwhile else None
     try:
         async with asyncio.timeout(RUN_LIMIT_S):
             exit_code = await child.process.wait()
         left_running = find_processes(machine)
     finally:
+        if beside:
+            beside.cancel()
         await _end(child, machine)
+    if beside and beside.done() and not beside.cancelled():
+        beside.result()  # what went wrong there, if anything did
     return Run(exit_code, _records(machine.log), left_running)
+
+
+async def step_begun(machine: Machine, step: str) -> None:
+    """Wait until a step of this name has begun to say something."""
+    while not _says_something(machine, step):  # noqa: ASYNC110 - a file sets no event
+        await asyncio.sleep(0.1)
+
+
+def _says_something(machine: Machine, step: str) -> bool:
+    return any(row.get("step") == step and row.get("raw_output") for row in _records(machine.log))
+
+
+async def cancel_run(machine: Machine, step: str, process: int) -> None:
+    """Cancel a run as GitHub does it, when a step of this name has begun: the runner is interrupted."""
+    await step_begun(machine, step)
+    os.kill(process, signal.SIGINT)
 
 
 def _command(machine: Machine, repository: Path, event: Event) -> list[str]:
@@ -184,8 +215,15 @@ def _installs_release_lock(job: Mapping[str, Any]) -> bool:
 
 
 def _records(log: Path) -> list[Mapping[str, Any]]:
-    lines = log.read_text(errors="replace").splitlines()
-    return [json.loads(line) if line.startswith("{") else {"msg": line} for line in lines]
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    return [_record(line) for line in lines]
+
+
+def _record(line: str) -> Mapping[str, Any]:
+    with contextlib.suppress(ValueError):  # act's last words are no JSON, nor is a line that is being written
+        if isinstance(record := json.loads(line), dict):
+            return record
+    return {"msg": line}
 
 
 async def _end(child: Child, machine: Machine) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from scripts.rehearsal.supervisor import REACHING_PACKAGES, SYSTEM_PATH
+from tests.package_index import read_locks
 from tests.workflows.act import Machine
-from tests.workflows.pushes import RELEASE_LOCK
+from tests.workflows.pushes import RELEASE_LOCK, RUNTIME_LOCK, SERVICE_LOCK
 
 INSTALL = ["-I", "-m", "pip", "install", "--require-hashes", "--only-binary", ":all:", "--no-deps", "--requirement"]
 
@@ -30,6 +31,27 @@ def python_beside_secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if made.returncode != 0:
         pytest.skip(f"the release lock cannot be installed here: {made.stderr.strip()[-300:]}")
     return folder / "bin"
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Fetch what the builder asks an index for: what the service's lock names, its own runtime, and pip itself."""
+    folder = tmp_path_factory.mktemp("wheels")
+    (pip,) = read_locks()["pip"]
+    reaching = {name: os.environ[name] for name in REACHING_PACKAGES if name in os.environ}
+    wanted = (["--requirement", str(SERVICE_LOCK)], ["--requirement", str(RUNTIME_LOCK)], [f"pip=={pip}"])
+    for words in wanted:
+        options = ["--disable-pip-version-check", "--only-binary", ":all:", "--no-deps", "--dest", str(folder)]
+        fetched = subprocess.run(
+            [sys.executable, "-m", "pip", "download", *options, *words],
+            env={"PATH": SYSTEM_PATH, "HOME": os.environ.get("HOME", str(folder)), **reaching},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if fetched.returncode != 0:
+            pytest.skip(f"what the builder needs cannot be fetched here: {fetched.stderr.strip()[-300:]}")
+    return folder
 
 
 @pytest.fixture

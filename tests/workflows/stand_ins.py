@@ -130,6 +130,7 @@ def _composite(action: str, inputs: Mapping[str, str], script: str) -> dict[str,
     # The input `path` would otherwise replace the shell's PATH.
     names = {name: "SOURCE" if name == "path" else name.upper().replace("-", "_") for name in inputs}
     step = {
+        "if": "always()",  # whether it runs is said where it is used; by itself it would not run after a cancel
         "shell": "bash",
         "run": script,
         "env": {names[name]: f"${{{{ inputs.{name} }}}}" for name in inputs},

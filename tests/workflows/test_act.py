@@ -1,10 +1,11 @@
 """The workflow files, run as they are by act against an emulated Render, and judged by what that platform saw.
 
-act masks nothing here, so a secret that a step prints would be seen.
+act masks nothing here, so a secret that a step prints would be seen. There is no network but the loopback.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable
+import functools
+import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,11 @@ from scripts.rehearsal.clone import Change, harmless
 from scripts.rehearsal.clouds.render import Trigger
 from scripts.rehearsal.clouds.render_values import AutoDeploy
 from scripts.report import Result
-from tests.workflows.act import MASK, Machine
+from tests.workflows.act import MASK, Machine, cancel_run, step_begun
+from tests.workflows.cut_off import cut_off, play_cut_off
 from tests.workflows.pushes import (
     CHECKS,
+    GREEN,
     RELEASE_LOCK,
     breaks_a_lint_rule,
     fails_a_fifth,
@@ -27,17 +30,22 @@ from tests.workflows.pushes import (
     read_result,
     title,
 )
-from tests.workflows.tiny_release import API_KEY, HOOK_KEY, SERVICE_FILE, TEST_FILE, Tiny, our_blobs, tiny_release
+from tests.workflows.scenes import play
+from tests.workflows.tiny_release import API_KEY, HOOK_KEY, SERVICE_FILE, TEST_FILE, Tiny, our_blobs
 
 
-def play(folder: Path, scene: Callable[[Tiny], Awaitable[None]]) -> None:
-    """Play a scene with the tiny release up."""
+def test_there_is_no_network() -> None:
+    """A scene can call nobody but its own machine, where the kernel allows that it is cut off."""
 
-    async def whole() -> None:
-        async with tiny_release(folder) as tiny:
-            await scene(tiny)
+    def scene() -> None:
+        if not cut_off():
+            return  # said by the skip below
+        with pytest.raises(OSError, match="unreachable"):
+            socket.create_connection(("192.0.2.1", 80), timeout=2)
 
-    asyncio.run(whole())
+    if not hasattr(os, "unshare"):
+        pytest.skip("only Linux has network namespaces; the scenes run with the network of this machine")
+    play_cut_off(scene)
 
 
 def test_jobs_with_secrets_have_the_release_lock_only(python_beside_secrets: Path) -> None:
@@ -46,10 +54,10 @@ def test_jobs_with_secrets_have_the_release_lock_only(python_beside_secrets: Pat
     assert {*read_installed([str(packages)])} - {"pip"} == {*read_pins([RELEASE_LOCK.read_text()])}
 
 
-def test_good_commit_is_released(tmp_path: Path, machine: Machine) -> None:
+def test_good_commit_is_released(machine: Machine) -> None:
     """A push of a good commit is checked, deployed by one call of the hook, proven, reported and journaled."""
 
-    async def scene(tiny: Tiny) -> None:
+    async def scene(tiny: Tiny, machine: Machine) -> None:
         commit = await tiny.commit(SERVICE_FILE, harmless)
         run = await push(tiny, machine, commit)
         assert await tiny.blobs(commit) == our_blobs()
@@ -62,13 +70,13 @@ def test_good_commit_is_released(tmp_path: Path, machine: Machine) -> None:
         assert HOOK_KEY in run.commands(MASK, "release")
         assert (run.exit_code, run.left_running, find_leaks(machine, run)) == (0, [], [])
 
-    play(tmp_path, scene)
+    play(machine, scene)
 
 
-def test_bad_commit_is_rolled_back(tmp_path: Path, machine: Machine) -> None:
+def test_bad_commit_is_rolled_back(machine: Machine) -> None:
     """A commit that fails a fifth of its requests goes back by one rollback, which the second job proves again."""
 
-    async def scene(tiny: Tiny) -> None:
+    async def scene(tiny: Tiny, machine: Machine) -> None:
         commit = await tiny.commit(SERVICE_FILE, fails_a_fifth)
         run = await push(tiny, machine, commit)
         assert run.jobs == {**CHECKS, "release": "failure", "recover": "success"}
@@ -82,38 +90,40 @@ def test_bad_commit_is_rolled_back(tmp_path: Path, machine: Machine) -> None:
             assert run.commands("summary", job)[-1].startswith(title(Result.ROLLED_BACK, commit, tiny.baseline))
         assert (run.exit_code, run.left_running, find_leaks(machine, run)) == (1, [], [])
 
-    play(tmp_path, scene)
+    play(machine, scene)
 
 
 @pytest.mark.slow
-def test_red_checks_release_nothing(tmp_path: Path, machine: Machine) -> None:
+def test_red_checks_release_nothing(machine: Machine) -> None:
     """Where a test fails, no job that has secrets begins, and the platform is asked for nothing."""
 
-    async def scene(tiny: Tiny) -> None:
+    async def scene(tiny: Tiny, machine: Machine) -> None:
         run = await push(tiny, machine, await tiny.commit(TEST_FILE, fails_its_test))
-        assert run.jobs == {**CHECKS, "test": "failure", "required": "failure"}
+        red = {job: result for job, result in run.jobs.items() if result != "success"}
+        assert red == {"unit": "failure", "required": "failure"}
+        assert not {"build", "release", "recover"} & {*run.jobs}
         assert (tiny.asked_for, tiny.cloud.serving_commit) == ([], tiny.baseline)
 
-    play(tmp_path, scene)
+    play(machine, scene)
 
 
 @pytest.mark.slow
-def test_without_targets_nothing_is_released(tmp_path: Path, machine: Machine) -> None:
-    """In a fresh copy of the template, where no variable names a target, a push is checked and that is all."""
+def test_without_targets_nothing_is_released(machine: Machine) -> None:
+    """In a fresh copy of the template, where no variable names a target, a push runs nothing at all."""
 
-    async def scene(tiny: Tiny) -> None:
+    async def scene(tiny: Tiny, machine: Machine) -> None:
         run = await push(tiny, machine, await tiny.commit(SERVICE_FILE, harmless), variables={})
-        assert (run.exit_code, run.jobs) == (0, CHECKS)
+        assert (run.exit_code, run.jobs) == (0, {})
         assert (tiny.asked_for, tiny.cloud.serving_commit) == ([], tiny.baseline)
 
-    play(tmp_path, scene)
+    play(machine, scene)
 
 
 @pytest.mark.slow
-def test_missing_secret_is_named(tmp_path: Path, machine: Machine) -> None:
+def test_missing_secret_is_named(machine: Machine) -> None:
     """Without the deploy hook the plan ends with 2 and says its name; nothing is deployed, and nothing is recovered."""
 
-    async def scene(tiny: Tiny) -> None:
+    async def scene(tiny: Tiny, machine: Machine) -> None:
         commit = await tiny.commit(SERVICE_FILE, harmless)
         run = await push(tiny, machine, commit, secrets={"RENDER_API_KEY": API_KEY})
         assert run.jobs == {**CHECKS, "release": "failure"}
@@ -122,7 +132,46 @@ def test_missing_secret_is_named(tmp_path: Path, machine: Machine) -> None:
         assert (tiny.asked_for, tiny.cloud.serving_commit) == ([], tiny.baseline)
         assert find_leaks(machine, run) == []
 
-    play(tmp_path, scene)
+    play(machine, scene)
+
+
+@pytest.mark.slow
+def test_cancelled_release_goes_back(machine: Machine) -> None:
+    """A run that is cancelled in the bake puts production back on the commit that served, in a step of the same job."""
+
+    async def scene(tiny: Tiny, machine: Machine) -> None:
+        commit = await tiny.commit(SERVICE_FILE, harmless)
+        run = await push(tiny, machine, commit, functools.partial(cancel_run, machine, "Bake"))
+        assert tiny.asked_for == [(Trigger.DEPLOY_HOOK, commit), (Trigger.ROLLBACK, tiny.baseline)]
+        assert tiny.cloud.serving_commit == tiny.baseline
+        assert run.steps("release")["Bake"] != "success"
+        assert run.steps("release")["Roll back"] == "success"
+        assert read_result(machine) == Result.ROLLED_BACK
+        assert (run.left_running, find_leaks(machine, run)) == ([], [])
+
+    play(machine, scene)
+
+
+@pytest.mark.slow
+def test_superseded_run_stops(machine: Machine) -> None:
+    """Where a person ships another commit during the bake, their commit stands: the run takes nothing back."""
+
+    async def scene(tiny: Tiny, machine: Machine) -> None:
+        theirs = await tiny.commit(SERVICE_FILE, harmless)
+        ours = await tiny.commit(SERVICE_FILE, harmless)
+
+        async def ship_theirs(_: int) -> None:
+            await step_begun(machine, "Bake")
+            tiny.cloud.service.request(await tiny.cloud.service.find_commit(theirs), Trigger.MANUAL)
+
+        run = await push(tiny, machine, ours, ship_theirs)
+        assert run.jobs["release"] == "failure"
+        assert run.exit_statuses("release")[0] == "exit status 10"
+        assert tiny.asked_for == [(Trigger.DEPLOY_HOOK, ours), (Trigger.MANUAL, theirs)]
+        assert tiny.cloud.serving_commit == theirs
+        assert read_result(machine) == Result.SUPERSEDED
+
+    play(machine, scene)
 
 
 @pytest.mark.slow
@@ -131,14 +180,12 @@ def test_missing_secret_is_named(tmp_path: Path, machine: Machine) -> None:
     [(SERVICE_FILE, harmless, set()), (SERVICE_FILE, breaks_a_lint_rule, {"lint", "required"})],
     ids=["green", "red"],
 )
-def test_pull_request_is_judged_by_one_check(
-    tmp_path: Path, machine: Machine, name: str, change: Change, red: set[str]
-) -> None:
+def test_pull_request_is_judged_by_one_check(machine: Machine, name: str, change: Change, red: set[str]) -> None:
     """On a pull request the checks run, the required one is red as soon as another is, and nothing else begins."""
 
-    async def scene(tiny: Tiny) -> None:
+    async def scene(tiny: Tiny, machine: Machine) -> None:
         run = await propose(tiny, machine, await tiny.commit(name, change))
-        assert run.jobs == {job: "failure" if job in red else "success" for job in CHECKS}
+        assert run.jobs == {job: "failure" if job in red else "success" for job in GREEN}
         assert (tiny.asked_for, find_leaks(machine, run)) == ([], [])
 
-    play(tmp_path, scene)
+    play(machine, scene)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import sys
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scripts.build import build_artifact
 from scripts.building import Order
-from scripts.building.indexes import index_settings
 from scripts.rehearsal.clouds.vercel import VercelCloud, VercelFaults, VercelTimes
 from scripts.rehearsal.edge import Edge
 from scripts.rehearsal.world import SCALE
@@ -53,21 +51,18 @@ def missing() -> str:
 
 
 def with_node(machine: Machine) -> Machine:
-    """Give a machine with Node, whose every connection but to itself is refused, and a way for uv to its packages."""
-    variables = write_node(machine.folder / "node", str(shutil.which("node")), CLI)
-    guarded = {"NODE_OPTIONS": f"--require={GUARD}"}
-    environment = {**reaching(machine.folder.parent), **guarded, **variables}
-    return Machine(machine.folder, machine.python_beside_secrets, machine.python_of_checks, environment)
-
-
-def reaching(folder: Path) -> Mapping[str, str]:
-    """Give the variables with which uv finds packages, each of them fetched once."""
-    return {**index_settings(sys.executable, os.environ), "UV_CACHE_DIR": str(folder / "uv")}
+    """Give a machine with Node, whose every connection but to itself is refused, and one cache of uv for all runs."""
+    variables = write_node(machine.folder.parent / "node", str(shutil.which("node")), CLI)
+    guarded = {"NODE_OPTIONS": f"--require={GUARD}", "UV_CACHE_DIR": str(machine.folder.parent / "uv")}
+    return replace(machine, environment={**machine.environment, **guarded, **variables})
 
 
 @contextlib.asynccontextmanager
-async def tiny_on_both(folder: Path) -> AsyncIterator[Both]:
-    """Make the repository below a folder, and bring its first commit up on both platforms."""
+async def tiny_on_both(folder: Path, reaching: Mapping[str, str]) -> AsyncIterator[Both]:
+    """Make the repository below a folder, and bring its first commit up on both platforms.
+
+    `reaching` are the variables with which packages are found.
+    """
     async with (
         Edge() as edge,
         VercelCloud(
@@ -89,13 +84,13 @@ async def tiny_on_both(folder: Path) -> AsyncIterator[Both]:
             "include": list(INCLUDE),
         }
         async with tiny_release(folder, {"vercel": section}) as tiny:
-            await cloud.first_deploy(await _build(tiny, folder), tiny.baseline)
+            await cloud.first_deploy(await _build(tiny, folder, reaching), tiny.baseline)
             yield Both(tiny, cloud)
 
 
-async def _build(tiny: Tiny, folder: Path) -> Path:
+async def _build(tiny: Tiny, folder: Path, reaching: Mapping[str, str]) -> Path:
     """Build the first commit as its own release did; give the archive."""
-    environment = {**os.environ, **reaching(folder), "NODE_OPTIONS": f"--require={GUARD}"}
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "PIP_CONFIG_FILE": os.devnull, **reaching}
     order = Order(tiny.folder, Sha(tiny.baseline), INCLUDE, environment, lambda _: None, ROOT)
     built = await build_artifact(order, folder / "first")
     assert built.artifact is not None, built.verdict.reason

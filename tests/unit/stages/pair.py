@@ -19,9 +19,10 @@ from scripts.journal import NAME
 from scripts.platforms import Platform
 from scripts.probe import Witness
 from scripts.release import Sha, Stage, parse_sha
-from scripts.report import Result, as_json, judge_result, render_markdown
+from scripts.report import Result, as_json, judge_result
 from scripts.stage import Ports, Target
 from scripts.state import RunState, TargetState
+from scripts.summary import render_markdown
 from scripts.verdict import Verdict
 from tests.unit.stages.clouds import (
     BEGIN,

@@ -8,7 +8,8 @@ import pytest
 
 from scripts.errors import ConfigError, PlatformUnreachable
 from scripts.release import Stage
-from scripts.report import Result, as_json, render_markdown
+from scripts.report import Result, as_json
+from scripts.summary import render_markdown
 from tests.unit.stages.clouds import NEW, NEWER, OLD, OLDER, Killed
 from tests.unit.stages.cuts import KEEPS, WAYS, recover_from_a_cut
 from tests.unit.stages.faults import PEOPLE, RENDER, ROLLBACK, VERCEL, Fault, both, on, person, sick_at

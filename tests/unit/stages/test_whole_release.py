@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from scripts.release import Stage
-from scripts.report import Result, as_json, render_markdown
+from scripts.report import Result, as_json
+from scripts.summary import render_markdown
 from tests.unit.stages.clouds import NEW, NEWER, OLD, Cloud, Killed, World, old_and_new
 
 
