@@ -76,7 +76,7 @@ class Watch:
 
     def take(self, ports: Ports, block: list[Observation]) -> Verdict:
         """Take one second's probes and say where the target stands."""
-        append_samples(ports.folder, self.target.name, [row.sample for row in block])
+        append_samples(ports.folder, self.target.name, [row.sample for row in block], ports.console.redact)
         self.judge.observe([*self.carried, *(row.sample for row in block)])
         self.carried = []
         for row in sorted(block, key=lambda row: row.sample.t_s):

@@ -119,7 +119,7 @@ def _watch(ports: Ports, target: Target) -> Iterator[Observation]:
     rows: list[Observation] = []
     for block in target.witness.watch(target.url, BASELINE, window.at_s, window):
         rows += block
-    append_samples(ports.folder, target.name, [row.sample for row in rows])
+    append_samples(ports.folder, target.name, [row.sample for row in rows], ports.console.redact)
     yield from sorted(rows, key=lambda row: row.sample.t_s)
 
 

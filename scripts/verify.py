@@ -110,7 +110,7 @@ def prove(
             deadline.pause(1 / ports.config.probe.rate_per_s)
         return proof
     finally:
-        append_samples(ports.folder, target.name, proof.samples)
+        append_samples(ports.folder, target.name, proof.samples, ports.console.redact)
 
 
 def _round(ports: Ports, target: Target, claim: Claim, proof: Proof, start_s: float) -> Proof:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scripts import evidence
 from scripts.evidence import Answered, Counts, Evidence, Latency, Watch, part, quantile, read_evidence, read_samples
 from scripts.probe import BASELINE, CANDIDATE, CURRENT
+from scripts.redaction import Redactor, Secret
 from scripts.release import Stage
 from scripts.samples import append_samples
 from scripts.state import replay
@@ -230,3 +231,11 @@ def test_no_probe_is_lost_or_moved(rows: list[Sample]) -> None:
     told = Evidence("render", tuple(Watch("bake", tuple(watch)) for watch in watches)).counts("bake")
     assert told is None if not rows else told is not None and told.sent + told.before == len(rows)
     assert all(math.isfinite(moment) for watch in watches for moment in Watch("x", tuple(watch)).span_s)
+
+
+def test_samples_hold_no_secret(tmp_path: Path) -> None:
+    """What a service echoes of a secret is not kept in the release's artifact."""
+    redact = Redactor([Secret("s3cret-of-a-check")])
+    told = Sample(0.1, "ready", CANDIDATE, 1.0, ok=False, reason="expected a = 'b', got 's3cret-of-a-check'")
+    append_samples(tmp_path, "render", [told], redact)
+    assert "s3cret-of-a-check" not in (tmp_path / "samples-render.jsonl").read_text()

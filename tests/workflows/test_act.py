@@ -22,6 +22,7 @@ from tests.workflows.pushes import (
     GREEN,
     RELEASE_LOCK,
     breaks_a_lint_rule,
+    dispatch,
     fails_a_fifth,
     fails_its_test,
     find_leaks,
@@ -54,6 +55,7 @@ def test_jobs_with_secrets_have_the_release_lock_only(python_beside_secrets: Pat
     assert {*read_installed([str(packages)])} - {"pip"} == {*read_pins([RELEASE_LOCK.read_text()])}
 
 
+@pytest.mark.slow
 def test_good_commit_is_released(machine: Machine) -> None:
     """A push of a good commit is checked, deployed by one call of the hook, proven, reported and journaled."""
 
@@ -187,5 +189,54 @@ def test_pull_request_is_judged_by_one_check(machine: Machine, name: str, change
         run = await propose(tiny, machine, await tiny.commit(name, change))
         assert run.jobs == {job: "failure" if job in red else "success" for job in GREEN}
         assert (tiny.asked_for, find_leaks(machine, run)) == ([], [])
+
+    play(machine, scene)
+
+
+@pytest.mark.slow
+def test_doctor_looks_and_changes_nothing(machine: Machine) -> None:
+    """By hand with the mode doctor both environments' accounts are looked at; what is wrong here is said, and red.
+
+    Here auto-deploy is on, and the service is connected to a folder of this machine.
+    """
+
+    async def scene(tiny: Tiny, machine: Machine) -> None:
+        run = await dispatch(tiny, machine, "release.yml", {"mode": "doctor", "commit": "", "again": "false"})
+        assert (run.jobs, run.exit_statuses("doctor")) == ({"doctor": "failure"}, ["exit status 10"] * 2)
+        told = "".join(run.commands("summary", "doctor"))
+        assert all(f"in the environment {name}: 2 of" in told for name in ("production", "production-rollback"))
+        assert all(told.count(f"| **fail** | render | {name} ") == 2 for name in ("auto-deploy", "repository"))
+        assert (tiny.asked_for, tiny.cloud.serving_commit) == ([], tiny.baseline)
+        assert (run.left_running, find_leaks(machine, run)) == ([], [])
+
+    play(machine, scene)
+
+
+@pytest.mark.slow
+def test_release_by_hand_of_an_older_commit(machine: Machine) -> None:
+    """By hand an older commit of main is checked, deployed and proven, while the pipeline's code is main's own."""
+
+    async def scene(tiny: Tiny, machine: Machine) -> None:
+        older = await tiny.commit(SERVICE_FILE, harmless)
+        await tiny.commit(TEST_FILE, fails_its_test)
+        form = {"mode": "release", "commit": older[:12], "again": "false"}
+        run = await dispatch(tiny, machine, "release.yml", form)
+        assert run.jobs == {**CHECKS, "release": "success"}
+        assert (tiny.asked_for, tiny.cloud.serving_commit) == ([(Trigger.DEPLOY_HOOK, older)], older)
+        assert read_result(machine) == Result.ROLLED_OUT
+
+    play(machine, scene)
+
+
+@pytest.mark.slow
+def test_refresh_finds_nothing_newer(machine: Machine) -> None:
+    """Where the index has nothing newer, the locks stay as they are and no pull request is asked for."""
+
+    async def scene(tiny: Tiny, machine: Machine) -> None:
+        run = await dispatch(tiny, machine, "refresh-lock.yml", {})
+        assert (run.exit_code, run.jobs) == (0, {"refresh": "success", "propose": "success"})
+        locks = machine.artifacts / "locks"
+        assert (locks / "scripts" / "requirements.txt").read_bytes() == RELEASE_LOCK.read_bytes()
+        assert (locks / "newer-pins.md").is_file()
 
     play(machine, scene)
