@@ -27,8 +27,6 @@ from scripts.release import Stage
 
 ROOT = Path(__file__).resolve().parents[2]
 CLI = ROOT / ".github" / "vercel-cli" / "node_modules"
-QUICK = {"rollback-does-nothing"}  # the bad commit of `errors`, and the hardest end
-QUICK_ON_BOTH: set[str] = set()  # one is played where secrets are looked for
 
 
 @contextmanager
@@ -64,13 +62,12 @@ def kit(tmp_path_factory: pytest.TempPathFactory) -> Kit:
     return asyncio.run(open_kit(ROOT, folder, os.environ, Console(err=io.StringIO())))
 
 
-def marked(names: set[str], quick: set[str]) -> list[Any]:
-    """Give the drills of the book with these names; all but the quick ones are slow."""
-    rows = [row for row in DRILLS if row.name in names]
-    return [pytest.param(row, id=row.name, marks=[] if row.name in quick else pytest.mark.slow) for row in rows]
+def marked(names: set[str]) -> list[Any]:
+    """Give the drills of the book with these names; all are slow, and one is played where secrets are looked for."""
+    return [pytest.param(row, id=row.name, marks=pytest.mark.slow) for row in DRILLS if row.name in names]
 
 
-@pytest.mark.parametrize("drill", marked({row.name for row in DRILLS if "vercel" not in row.needs}, QUICK))
+@pytest.mark.parametrize("drill", marked({row.name for row in DRILLS if "vercel" not in row.needs}))
 def test_drill_on_render_ends_as_stated(drill: Drill, tmp_path: Path) -> None:
     """A drill of the book ends as the book states, with Render as the only target."""
     played: Played = asyncio.run(play(drill, ROOT, tmp_path, Console(err=io.StringIO())))
@@ -79,7 +76,7 @@ def test_drill_on_render_ends_as_stated(drill: Drill, tmp_path: Path) -> None:
     assert played.facts.targets == ("render",)
 
 
-@pytest.mark.parametrize("drill", marked({row.name for row in DRILLS if row.plays_on("vercel")}, QUICK_ON_BOTH))
+@pytest.mark.parametrize("drill", marked({row.name for row in DRILLS if row.plays_on("vercel")}))
 def test_drill_on_both_ends_as_stated(drill: Drill, tmp_path: Path, kit: Kit) -> None:
     """A drill of the book ends as the book states on both platforms, by the real Vercel CLI."""
     played: Played = asyncio.run(play(drill, ROOT, tmp_path, Console(err=io.StringIO()), kit))
