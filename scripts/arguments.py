@@ -60,6 +60,9 @@ def _add_stage(parser: argparse.ArgumentParser, name: str) -> None:
         parser.add_argument("--build", type=Path, default=Path("build"), help="the folder of `build` (%(default)s)")
     if name in {"plan", "recover"}:
         parser.add_argument("--commit", help="what is released (GITHUB_SHA, else HEAD)")
+    if name == "recover":
+        parser.add_argument("--kept", type=Path, help="what the jobs before kept, each in a folder of its own")
+        parser.add_argument("--fetched", default="", help="`success`: all that they kept is in that folder")
     if name == "plan":
         _add_switch(parser, "--again", "ship it although it was rolled back or is older")
     if name in CHANGES:

@@ -25,6 +25,7 @@ from scripts.state import CANCEL
 from scripts.verdict import Verdict, passed, unproven_rollback
 from scripts.view import View
 from scripts.way_back import UNCHANGED, Step, WayBack, choose_way_back, offer
+from scripts.wiring import refuse_other_branch
 
 NOBODY = "nobody named"
 LONGEST_REASON, LONGEST_NAME = 500, 100  # characters
@@ -53,6 +54,7 @@ def order_of(arguments: argparse.Namespace, environment: Mapping[str, str]) -> O
     Raises:
         UsageError: no reason is given, or what to go back to is no name.
     """
+    refuse_other_branch(environment)
     reason = flatten(arguments.reason or "", LONGEST_REASON)
     if not reason:
         raise UsageError(

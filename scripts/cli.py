@@ -156,8 +156,9 @@ def _stage(arguments: argparse.Namespace, environment: Environment, ports: Ports
         "promote": promote.promote,
         "bake": bake.bake,
         "rollback": rollback.roll_back,
-        "recover": lambda given: recover.recover(given, lost_release(arguments, environment, given)),
+        "recover": lambda given: recover.recover(given, lost_release(arguments, environment, given), never_began=empty),
     }
+    empty = arguments.verb == "recover" and _kept_nothing(arguments)
     if by_hand.is_asked(arguments):
         return by_hand.roll_back_by_hand(ports, by_hand.order_of(arguments, environment))
     if arguments.verb == "plan":
@@ -169,3 +170,10 @@ def _stage(arguments: argparse.Namespace, environment: Environment, ports: Ports
     if stage in STAGES and stage is not Stage.BAKE:  # after the last one the rollback step does it
         rollback.send_back(ports, stage)
     return verdict
+
+
+def _kept_nothing(arguments: argparse.Namespace) -> bool:
+    """Take up what the jobs before kept; tell whether it is certain that they kept nothing."""
+    from scripts.kept import adopt
+
+    return arguments.kept is not None and not adopt(arguments.kept, arguments.state) and arguments.fetched == "success"

@@ -19,9 +19,10 @@ from scripts.doctoring.reading import Budget
 from scripts.doctoring.render import RenderAccount
 from scripts.doctoring.render_service import Expected as ExpectedService
 from scripts.doctoring.service import Live, Service
-from scripts.doctoring.telling import plain, render_heading, render_lines, render_markdown, tidy
+from scripts.doctoring.telling import render_heading, render_lines, render_markdown, tidy
 from scripts.doctoring.vercel import VercelAccount
 from scripts.doctoring.vercel_project import Expected as ExpectedProject
+from scripts.foreign import plain
 from scripts.platforms.vercel import BYPASS, bypass_headers
 from scripts.wiring import CLI, GITHUB_TOKEN, Given
 

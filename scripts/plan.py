@@ -195,6 +195,11 @@ def judge_way(
     step = "to ship it all the same: the workflow Release by hand, with `again` (here: `plan --again`)"
     if not forward:
         return failed(f"{short(release.commit)} does not descend from {short(baseline.commit)}, which serves", step)
+    if release.attempt > 1 and release.commit == baseline.commit:
+        return failed(
+            f"{short(release.commit)} serves already, put there by an earlier attempt of this run: it is no way back",
+            f"look at it, then start the workflow Roll back, or push a fix; {step}",
+        )
     if release.commit in undone:
         return failed(f"{short(release.commit)} was rolled back before", f"ship a fix; {step}")
     if latest is not None and release.started_at < latest and release.commit != baseline.commit:

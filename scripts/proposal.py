@@ -29,6 +29,12 @@ REMARK = re.compile(r"(?:(?:    )?#(?!.*://)[ -~]*(?<!\\))?")
 
 ENTITIES = {"&": "&amp;", "<": "&lt;", "[": "&lbrack;"}
 UNSEEN = "\N{ZERO WIDTH SPACE}"  # what GitHub no longer takes for a mention, a reference or an address
+# Without it the required check is waited for in vain: what runs for a pull request of a job's own token waits for a
+# person (https://docs.github.com/actions/concepts/security/github_token), and a run that is dispatched does not count.
+APPROVE = (
+    "**Press “Approve workflows to run” on this pull request, so that `checks / required` runs.** Where that button is "
+    "missing, closing and reopening the pull request starts the workflows."
+)
 INTRO = (
     "Resolved by a job without rights. Every line was checked to be a pin, a hash or a comment, and this was counted "
     "from the files themselves:"
@@ -142,7 +148,7 @@ def count_changes(before: str, after: str) -> str:
 def render_body(before: Mapping[str, str], files: Mapping[str, str], table: str) -> str:
     """Give the text of the pull request; what is foreign comes last, so that it can hide nothing of ours."""
     rows = [f"- `{path}`: {count_changes(before[path], text)}" for path, text in files.items()]
-    return "\n".join([INTRO, "", *rows, "", OUTRO, "", REPORTED, "", render_foreign(table)])
+    return "\n".join([APPROVE, "", INTRO, "", *rows, "", OUTRO, "", REPORTED, "", render_foreign(table)])
 
 
 def render_foreign(text: str) -> str:

@@ -1,7 +1,8 @@
-"""Put a branch, its pull request and its checks in place on GitHub, each only where it is missing.
+"""Put a branch and its pull request in place on GitHub, each only where it is missing.
 
 So a run that was cut off is completed by the next one, and one with nothing new changes nothing. Whether what is
-proposed may be is decided before (`scripts.proposal`). Facts: GitHub's REST API reference.
+proposed may be is decided before (`scripts.proposal`); its checks are started by a person. Facts: GitHub's REST API
+reference.
 """
 
 from __future__ import annotations
@@ -20,14 +21,12 @@ from scripts.release import Sha, parse_sha
 
 BASE, BRANCH, TITLE = "main", "slipway/newer-pins", "Newer pins"
 THE_BRANCH = f"the branch {BRANCH}"
-CHECKS = "/actions/workflows/pull-request.yml"
 FORBIDDEN, NOT_FOUND, UNPROCESSABLE = 403, 404, 422
 FREE = (
     f"let this job create and force-push {BRANCH} (Settings → Rules, Settings → Branches), and have no branch `slipway`"
 )
 ALLOW = "turn on Settings → Actions → General → Allow GitHub Actions to create and approve pull requests"
 PULLS_RIGHT = "give the job the right `pull-requests: write`"
-DISPATCH = "have `workflow_dispatch:` under `on` in pull-request.yml, on main, and the workflow enabled"
 AGAIN = "run the job again: it completes what is missing and repeats nothing"
 
 
@@ -66,7 +65,7 @@ class Desk:
 
 
 def propose(desk: Desk, proposal: Proposal) -> str:
-    """Put branch, pull request and checks in place where they are missing; give the URL, or nothing if main has it all.
+    """Put branch and pull request in place where they are missing; give the URL, or nothing if main has it all.
 
     Raises:
         ConfigError: a setting of the repository is in the way.
@@ -77,15 +76,12 @@ def propose(desk: Desk, proposal: Proposal) -> str:
         tree = make_tree(desk, base_tree, proposal.files)
         if tree == base_tree:
             return ""
-        head = place_branch(desk, proposal.base, tree)
-        url = place_pull(desk, proposal.body)
-        if url:
-            start_checks(desk, head)
+        place_branch(desk, proposal.base, tree)
+        return place_pull(desk, proposal.body)
     except PlatformError as error:
-        error.means = error.means or "Branch, pull request or checks may be missing."
+        error.means = error.means or "Branch or pull request may be missing."
         error.next_step = error.next_step or AGAIN
         raise
-    return url
 
 
 def fetch_commit(desk: Desk, commit: Sha) -> tuple[Sha, list[Sha]]:
@@ -103,16 +99,15 @@ def make_tree(desk: Desk, base_tree: Sha, files: Mapping[str, str]) -> Sha:
     return _sha(desk.ask("POST", "/git/trees", what, {"base_tree": base_tree, "tree": rows}).json(), what)
 
 
-def place_branch(desk: Desk, base: Sha, tree: Sha) -> Sha:
+def place_branch(desk: Desk, base: Sha, tree: Sha) -> None:
     """Make the branch one commit on the base, whatever it was before; one that is this already is left alone."""
     head = fetch_head(desk)
     if head is not None and fetch_commit(desk, head) == (tree, [base]):
-        return head
+        return
     told = {"message": TITLE, "tree": tree, "parents": [base]}  # without an author GitHub names and signs the job's own
     commit = _sha(desk.ask("POST", "/git/commits", "the commit", told).json(), "the commit")
     if head is not None or not _create_branch(desk, commit):
         _move_branch(desk, commit)
-    return commit
 
 
 def fetch_head(desk: Desk) -> Sha | None:
@@ -186,30 +181,8 @@ def _open_pull(desk: Desk, body: str) -> str:
     return _pull(answer.json(), what).url
 
 
-def start_checks(desk: Desk, head: Sha) -> None:
-    """Start the required checks on the branch, unless they were: what a job's own token does starts no workflow.
-
-    Source: https://docs.github.com/actions/concepts/security/github_token
-    """
-    what = "the checks of the branch"
-    query = urlencode({"head_sha": head, "event": "workflow_dispatch"})
-    answer = desk.ask("GET", f"{CHECKS}/runs?{query}", what, fine={NOT_FOUND})
-    if answer.status != NOT_FOUND and judge_started(_at(answer.json(), "workflow_runs"), head):
-        return
-    answer = desk.ask("POST", f"{CHECKS}/dispatches", what, {"ref": BRANCH}, {NOT_FOUND, UNPROCESSABLE})
-    if answer.status in {NOT_FOUND, UNPROCESSABLE}:
-        means = "The pull request is open, and cannot be merged without its checks."
-        raise ConfigError(f"{what} cannot be started: {_said(answer)}", means=means, next_step=DISPATCH)
-
-
-def judge_started(rows: object, head: Sha) -> bool:
-    """Say whether a run of the checks goes or has ended by itself; one that was cancelled has proven nothing."""
-    runs = [row for row in rows if _at(row, "head_sha") == head] if isinstance(rows, list) else []
-    return any(_at(row, "conclusion", "") in (None, "success", "failure", "timed_out") for row in runs)
-
-
-def _at(value: object, key: str, missing: object = None) -> object:
-    return value.get(key, missing) if isinstance(value, dict) else missing
+def _at(value: object, key: str) -> object:
+    return value.get(key) if isinstance(value, dict) else None
 
 
 def _sha(value: object, what: str) -> Sha:

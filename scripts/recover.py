@@ -29,11 +29,16 @@ UNKNOWN = unproven_rollback(
 )
 
 
-def recover(ports: Ports, release: Release | None = None) -> Verdicts:
+def recover(ports: Ports, release: Release | None = None, *, never_began: bool = False) -> Verdicts:
     """Prove what serves; roll back first where the journal does not show that the release ended well.
 
     `release` is what the lost run was to ship, and since when; without it a lost journal cannot be rebuilt.
+    `never_began`: it is known that no baseline was kept, and one is kept before anything is changed.
     """
+    if never_began:
+        return dict.fromkeys(
+            ports.names, passed("no baseline was kept, so the release ended before it changed anything")
+        )
     state = ports.state()
     release = state.release or release
     if release is None:

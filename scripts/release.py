@@ -99,6 +99,12 @@ class Release:
     why: str = ""
 
     @property
+    def attempt(self) -> int:
+        """Which attempt of a workflow's run it is; 1 where it is none."""
+        told = re.fullmatch(r"\d+-(\d+)", self.run_id)
+        return int(told[1]) if told else 1
+
+    @property
     def by_hand(self) -> bool:
         """Whether a person asked for it to go, so that no stage of it has to have failed."""
         return self.by != ""

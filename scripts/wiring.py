@@ -147,6 +147,7 @@ def commit_of(arguments: argparse.Namespace, environment: Environment, checkout:
     Raises:
         UsageError: there is none of that name, or a workflow run is to ship one that is not on its branch.
     """
+    refuse_other_branch(environment)
     head = environment.get("GITHUB_SHA")
     commit = checkout.resolve(getattr(arguments, "commit", None) or head or "HEAD")
     if head and commit != head and not checkout.descends(checkout.resolve(head), commit):
@@ -156,6 +157,21 @@ def commit_of(arguments: argparse.Namespace, environment: Environment, checkout:
             next_step="merge it, or name a commit that `git log main` shows",
         )
     return commit
+
+
+def refuse_other_branch(environment: Environment) -> None:
+    """Refuse a run that a person started on another branch than main: GitHub's form offers all of them.
+
+    Raises:
+        UsageError: it is one.
+    """
+    branch = environment.get("GITHUB_REF_NAME", "")
+    if environment.get("GITHUB_EVENT_NAME") == "workflow_dispatch" and branch != "main":
+        raise UsageError(
+            f"this run was started on {branch or 'no branch'}, and releases and rollbacks are made from main",
+            means="Nothing was started.",
+            next_step="start it again, with `Use workflow from` set to main",
+        )
 
 
 def read_time(text: str) -> datetime | None:

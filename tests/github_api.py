@@ -69,7 +69,7 @@ class GitHubApi(Hosted):
             told = self.take(request.method, request.url.raw_path.decode(), request.headers, request.content)
             if told is None:
                 raise httpx.RemoteProtocolError("no answer", request=request)
-            return httpx.Response(told[0], content=b"" if told[1] is None else json.dumps(told[1]))
+            return httpx.Response(told[0], content=json.dumps(told[1]))
 
         return httpx.MockTransport(answer)
 
@@ -92,7 +92,7 @@ class Handler(BaseHTTPRequestHandler):
         if answer is None:
             return
         status, told = answer
-        content = b"" if told is None else json.dumps(told).encode()
+        content = json.dumps(told).encode()
         self.send_response(status)
         self.send_header("content-type", "application/json; charset=utf-8")
         self.send_header("content-length", str(len(content)))

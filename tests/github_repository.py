@@ -1,7 +1,7 @@
-"""A repository as GitHub keeps it: a bare git repository, its pull requests and runs, and the routes that change them.
+"""A repository as GitHub keeps it: a bare git repository, its pull requests, and the routes that change them.
 
 It refuses what GitHub refuses, with GitHub's statuses and words. HTTP, and what goes wrong with it, is not its affair.
-Facts: https://docs.github.com/en/rest/git, https://docs.github.com/en/rest/pulls, https://docs.github.com/en/rest/actions.
+Facts: https://docs.github.com/en/rest/git, https://docs.github.com/en/rest/pulls.
 """
 
 from __future__ import annotations
@@ -68,11 +68,10 @@ class Hosted:
     git: Path
     name: str = REPOSITORY
     token: str = TOKEN
-    rights: set[str] = field(default_factory=lambda: {"actions", "contents", "pull-requests"})
+    rights: set[str] = field(default_factory=lambda: {"contents", "pull-requests"})
     may_open_pulls: bool = True
     protected: tuple[str, ...] = ()
     pulls: list[Pull] = field(default_factory=list)
-    runs: list[Json] = field(default_factory=list)
     url: str = ""
     _known: dict[object, str] = field(default_factory=dict)
 
@@ -344,39 +343,6 @@ def _patch_pull(api: Hosted, request: Request) -> object:
     return api.shown(found[0])
 
 
-def _get_runs(api: Hosted, request: Request) -> object:
-    wanted = {name: request.query[name] for name in ("head_sha", "event", "branch") if name in request.query}
-    keys = {"branch": "head_branch"}
-    path = _known_workflow(api, request.caught[0])
-    rows = [run for run in api.runs if run["path"] == path]
-    rows = [run for run in rows if all(run[keys.get(name, name)] == value for name, value in wanted.items())]
-    return {"total_count": len(rows), "workflow_runs": rows[::-1]}
-
-
-def _workflow(api: Hosted, commit: str, path: str) -> str:
-    """Give a workflow as a commit has it, empty where it has none."""
-    return api.know((commit, path), lambda: api.try_git("show", f"{commit}:{path}"))
-
-
-def _known_workflow(api: Hosted, name: str) -> str:
-    """Give the path of a workflow that the default branch has."""
-    path = f".github/workflows/{name}"
-    if not _workflow(api, api.head_of("main"), path):
-        raise Refusal(404, "Not Found")
-    return path
-
-
-def _post_dispatch(api: Hosted, request: Request) -> None:
-    path, branch = _known_workflow(api, request.caught[0]), request.text("ref").removeprefix("refs/heads/")
-    if not (sha := api.head_of(branch)):
-        raise Refusal(422, f"No ref found for: {branch}")
-    if not re.search(r"\bworkflow_dispatch\b", _workflow(api, sha, path)):
-        raise Refusal(422, "Workflow does not have 'workflow_dispatch' trigger")
-    number = len(api.runs) + 1
-    where: Json = {"path": path, "head_branch": branch, "head_sha": sha}
-    api.runs.append({"id": number, "event": "workflow_dispatch", "status": "queued", "conclusion": None, **where})
-
-
 ROUTES = (
     Route(r"GET /git/commits/([0-9a-f]{40})", "", 200, _get_commit),
     Route(r"GET /git/ref/heads/(.+)", "", 200, _get_ref),
@@ -387,6 +353,4 @@ ROUTES = (
     Route(r"GET /pulls", "", 200, _get_pulls),
     Route(r"POST /pulls", "pull-requests", 201, _post_pull),
     Route(r"PATCH /pulls/([0-9]+)", "pull-requests", 200, _patch_pull),
-    Route(r"GET /actions/workflows/([^/]+)/runs", "", 200, _get_runs),
-    Route(r"POST /actions/workflows/([^/]+)/dispatches", "actions", 204, _post_dispatch),
 )

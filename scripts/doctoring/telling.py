@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from scripts.doctoring.finding import Finding, count
+from scripts.foreign import plain
 from scripts.redaction import Redactor
 
 AREA_WIDTH = 6
-LONGEST = 400  # characters of a text that may come from outside
 INDENT = " " * 13
 # All that Markdown, GitHub's references and mathematics, or HTML would read as more than text.
 MARKS = frozenset("\\|`*_[]<>@#~!&:$^{}")
@@ -18,12 +18,6 @@ def tidy(finding: Finding, redact: Redactor) -> Finding:
     """Give a finding without secrets and of bounded length; in a text that is cut or escaped none would be found."""
     name, says, why, mend = (plain(redact(part)) for part in (finding.name, finding.says, finding.why, finding.mend))
     return Finding(finding.area, name, finding.level, says, why, mend)
-
-
-def plain(text: str) -> str:
-    """Give a text as one line of bounded length, without what steers a terminal."""
-    line = " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())
-    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
 
 
 def render_lines(findings: Iterable[Finding]) -> str:

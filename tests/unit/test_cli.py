@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -689,3 +690,34 @@ def test_an_error_of_a_tool(capsys: pytest.CaptureFixture[str]) -> None:
     assert printed.out == ""
     assert printed.err.startswith("error  ")
     assert "no-such-drill" in printed.err
+
+
+def test_a_release_that_never_began_is_no_alarm(place: Place) -> None:
+    """Where it is certain that no baseline was kept, nothing was changed; where that could not be seen, it is 13."""
+    keyless = {**SECRETS, "GITHUB_ACTIONS": "true"}
+    never = place.run("recover", "--kept", "kept", "--fetched", "success", environment=keyless)
+    assert (never.code, place.asked) == (0, [])
+    shutil.rmtree(place.state)
+    unknown = place.run("recover", "--kept", "kept", "--fetched", "failure", environment=keyless)
+    assert unknown.code == 13
+
+
+@pytest.mark.parametrize("words", [("resolve",), ("plan",), ("rollback", "--reason", "bad")])
+@pytest.mark.parametrize(
+    ("event", "branch", "refused"),
+    [
+        ("workflow_dispatch", "main", False),
+        ("workflow_dispatch", "feature/x", True),
+        ("workflow_dispatch", "", True),
+        ("push", "main", False),
+    ],
+)
+def test_runs_by_hand_are_of_main(
+    place: Place, words: tuple[str, ...], event: str, branch: str, *, refused: bool
+) -> None:
+    """A run that a person started on another branch by mistake ends with 2 before anything is asked or written."""
+    environment = {**WITH_KEY, "GITHUB_EVENT_NAME": event, "GITHUB_REF_NAME": branch}
+    ran = place.run(*words, environment=environment)
+    assert ("releases and rollbacks are made from main" in ran.err) is refused
+    if refused:
+        assert (ran.code, place.asked, place.state.exists()) == (2, [], False)

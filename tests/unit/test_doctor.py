@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from scripts.cli import main
 from scripts.doctoring.finding import Finding, Level, Subject, as_json, count, is_well
 from scripts.doctoring.reading import ACCOUNT_S, CALL_S
-from scripts.doctoring.telling import LONGEST, plain, render_lines, render_markdown, tidy
+from scripts.doctoring.telling import render_lines, render_markdown, tidy
+from scripts.foreign import LONGEST, plain
 from scripts.platforms.render import HOOK, KEY
 from scripts.platforms.vercel import BYPASS
 from scripts.platforms.vercel_api import TOKEN

@@ -88,7 +88,13 @@ STAND_INS: Mapping[str, tuple[Mapping[str, str], str]] = {
         if [ -n "$NAME" ]; then
           cp -R "$ARTIFACTS/$NAME/." "$SOURCE"
         else
-          find "$ARTIFACTS" -mindepth 1 -maxdepth 1 -name "${PATTERN:?}" -exec cp -R {} "$SOURCE" \\;
+          shopt -s nullglob
+          found=("$ARTIFACTS"/${PATTERN:?})
+          case "${#found[@]}" in
+            0) ;;
+            1) cp -R "${found[0]}/." "$SOURCE" ;;
+            *) cp -R "${found[@]}" "$SOURCE" ;;
+          esac
         fi
         """,
     ),

@@ -118,6 +118,6 @@ def test_rollbacks_by_hand_on_both(machine: Machine, wheels: Path) -> None:
         assert [(job.kind, job.to_id) for job in both.vercel.jobs if job.kind is Job.ROLLBACK] == [
             (Job.ROLLBACK, first)
         ]
-        assert read_result(machine.again("all")) == Result.ROLLED_BACK
+        assert read_result(machine.again("all"), "rollback-1") == Result.ROLLED_BACK
 
     play_on_both(machine, wheels, scene)

@@ -11,6 +11,7 @@ from tests.workflows.pushes import REASON, find_leaks, read_result, roll_back
 from tests.workflows.scenes import play
 from tests.workflows.tiny_release import SERVICE_FILE, Tiny
 
+KEPT = "rollback-1"
 WELL, BADLY = {"rollback": "success"}, {"rollback": "failure"}
 
 
@@ -48,7 +49,7 @@ def test_goes_back_while_main_is_broken(machine: Machine) -> None:
         assert run.jobs == WELL
         assert tiny.asked_for == [(Trigger.DEPLOY_HOOK, commit), (Trigger.ROLLBACK, tiny.baseline)]
         assert (tiny.cloud.serving_commit, tiny.cloud.service.auto_deploy) == (tiny.baseline, AutoDeploy.OFF)
-        assert read_result(machine) == Result.ROLLED_BACK
+        assert read_result(machine, KEPT) == Result.ROLLED_BACK
         assert says(run, "nektos/act")  # who: what act calls the person
         assert not says(run, REASON)
         assert (run.exit_code, run.left_running, find_leaks(machine, run)) == (0, [], [])
@@ -83,7 +84,7 @@ def test_what_cannot_be_gone_back_to_is_refused(machine: Machine) -> None:
         gone = await roll_back(tiny, machine.again("gone"), to=tiny.cloud.deploys[0].id)
         assert (gone.jobs, gone.exit_statuses("rollback")[0]) == (BADLY, "exit status 13")
         assert tiny.cloud.serving_commit == bad
-        assert read_result(machine.again("gone")) == Result.STILL_BROKEN
+        assert read_result(machine.again("gone"), KEPT) == Result.STILL_BROKEN
 
         assert (await roll_back(tiny, machine.again("first"))).jobs == WELL
         serves, never = await release(tiny), await tiny.commit(SERVICE_FILE, harmless)

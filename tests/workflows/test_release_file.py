@@ -64,7 +64,8 @@ def test_a_running_release_is_never_cancelled() -> None:
     groups = {name: read_workflow(WORKFLOWS / name)["concurrency"] for name in ("release.yml", "rollback.yml")}
     assert not any(group["cancel-in-progress"] for group in groups.values())
     assert groups["release.yml"]["group"] == "${{ inputs.mode == 'doctor' && 'doctor' || 'release' }}"
-    assert groups["rollback.yml"]["group"] == "rollback"
+    assert groups["rollback.yml"]["group"] == "${{ inputs.dry-run && 'rollback-dry-run' || 'rollback' }}"
+    assert groups["rollback.yml"]["queue"] == "max"
     assert read_workflow(WORKFLOWS / "pull-request.yml")["concurrency"]["cancel-in-progress"] is True
 
 
@@ -102,12 +103,21 @@ def test_baseline_is_kept_before_anything_changes() -> None:
     assert steps[uploads[0] + 1]["run"].endswith(" deploy")
     assert "if" not in baseline
     assert baseline["with"]["if-no-files-found"] == "error"
-    assert (steps[-1], journal["if"], journal["with"]["overwrite"]) == (journal, "always()", True)
+    assert (steps[-1], journal["if"]) == (journal, "always()")
     assert all(step["with"]["include-hidden-files"] is True for step in (baseline, journal))
-    fetched = find_steps("recover", "actions/download-artifact")
-    assert all(step["continue-on-error"] is True for step in fetched)
-    for step, upload in zip(fetched, (baseline, journal), strict=True):
-        assert step["with"].items() <= upload["with"].items()
+    names = [step["with"]["name"] for step in (baseline, journal)]
+    assert names == [f"release-${{{{ github.run_attempt }}}}-{what}" for what in ("baseline", "journal")]
+
+
+def test_recovery_is_told_what_was_kept() -> None:
+    """It fetches what each attempt kept, whatever there is, and is told whether that could be looked at."""
+    (fetch,) = find_steps("recover", "actions/download-artifact")
+    assert (fetch["continue-on-error"], fetch["with"]) == (True, {"pattern": "release-*", "path": "kept"})
+    (recover,) = [step for step in read_jobs("release.yml")["recover"]["steps"] if step.get("name") == "Recover"]
+    assert "--kept kept " in recover["run"]
+    assert recover["env"]["FETCHED"] == f"${{{{ steps.{fetch['id']}.outcome }}}}"
+    kept = [step for step in read_jobs("release.yml")["recover"]["steps"] if "upload-artifact@" in step.get("uses", "")]
+    assert not any(step["with"]["name"].startswith("release-") for step in kept)
 
 
 def find_steps(job: str, action: str) -> list[dict[str, Any]]:
@@ -153,20 +163,23 @@ def test_no_failure_of_a_stage_is_passed_over() -> None:
 
 def test_recovery_does_without_the_cli() -> None:
     """Where the CLI cannot be installed, `recover` still begins: it says what is missing, and Render goes back."""
-    (step,) = find_steps("recover", CLI_ACTION)
-    assert step["continue-on-error"] is True
+    jobs = (read_jobs("release.yml")["recover"], read_jobs("rollback.yml")["rollback"])
+    steps = [step for job in jobs for step in job["steps"] if step.get("uses") == CLI_ACTION]
+    assert [(step["continue-on-error"], step["timeout-minutes"] <= 5) for step in steps] == [(True, True)] * 2
 
 
 def test_recovery_follows_a_failure_and_a_cancel() -> None:
-    """The second job begins after a release that failed, was cancelled or lost, unless its deploy never began."""
+    """The second job begins after a failed, cancelled or lost release, but not before a deploy or after a bake."""
     jobs = read_jobs("release.yml")
-    began, ended, changed = jobs["recover"]["if"].split(" && ")
+    began, ended, changed, unproven = jobs["recover"]["if"].split(" && ")
     assert began == "always()"
     assert ended == """contains(fromJSON('["failure","cancelled"]'), needs.release.result)"""
     assert changed == "needs.release.outputs.deploy != 'skipped'"
-    assert jobs["release"]["outputs"] == {"deploy": "${{ steps.deploy.outcome }}"}
-    (deploy,) = [step for step in jobs["release"]["steps"] if step.get("id") == "deploy"]
-    assert deploy["run"] == "exec python -m scripts deploy"
+    assert unproven == "needs.release.outputs.bake != 'success'"
+    assert jobs["release"]["outputs"] == {stage: f"${{{{ steps.{stage}.outcome }}}}" for stage in ("deploy", "bake")}
+    for stage in ("deploy", "bake"):
+        (step,) = [step for step in jobs["release"]["steps"] if step.get("id") == stage]
+        assert step["run"] == f"exec python -m scripts {stage}"
 
 
 def test_release_starts_on_main_only() -> None:
@@ -223,10 +236,12 @@ def test_deadlines_fit_into_the_jobs(targets: int) -> None:
     plan_s = prove_s + config.baseline.duration_s
     promote_s = 2 * prove_s  # until the platform says so, and until the service does
     back_s = max(config.rollback.deadline_s, prove_s) + LOOKS * READ_S
+    before_s = config.rollback.deadline_s  # to rebuild a lost baseline, or to stop what is on its way
     once_s = SETUP_S + plan_s + prove_s + promote_s + config.bake.most_s
     assert once_s + targets * (config.deploy.deadline_s + back_s) <= jobs["release"]["timeout-minutes"] * 60
-    assert SETUP_S + back_s <= jobs["recover"]["timeout-minutes"] * 60
-    assert SETUP_S + READ_S + prove_s + back_s <= read_jobs("rollback.yml")["rollback"]["timeout-minutes"] * 60
+    assert SETUP_S + before_s + back_s <= jobs["recover"]["timeout-minutes"] * 60
+    by_hand = read_jobs("rollback.yml")["rollback"]
+    assert SETUP_S + READ_S + prove_s + before_s + back_s <= by_hand["timeout-minutes"] * 60
 
 
 def test_build_fits_into_its_job() -> None:

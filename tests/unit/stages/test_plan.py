@@ -52,6 +52,16 @@ def test_not_a_descendant_is_refused(tmp_path: Path) -> None:
     assert world.run(Stage.PLAN, again=True) == 0
 
 
+@pytest.mark.parametrize(("run_id", "code"), [("77-1", 0), ("77-2", 10), ("77-10", 10), ("local-2", 0)])
+def test_a_later_attempt_takes_no_candidate_for_its_way_back(tmp_path: Path, run_id: str, code: int) -> None:
+    """Where an earlier attempt of the run left its commit serving, a later one refuses to start from it unasked."""
+    world = old_and_new(tmp_path)
+    world.cloud.serve_since_long(NEW)
+    world.release = replace(world.release, run_id=run_id)
+    assert world.run(Stage.PLAN) == code
+    assert world.run(Stage.PLAN, again=True) == 0
+
+
 def test_rolled_back_before_is_refused(tmp_path: Path) -> None:
     """A commit that a rollback took out of service is refused, unless `--again`; a fix on top of it may go."""
     world = old_and_new(tmp_path)
