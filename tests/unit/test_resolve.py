@@ -36,7 +36,7 @@ def test_the_moment_is_the_runs_creation() -> None:
     """A run that waited behind another one began when it was asked for, not when its first job did."""
     moment, (request,) = ask(httpx.Response(200, json={"created_at": "2026-01-02T03:04:05Z", "run_started_at": "x"}))
     assert moment == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    assert (request.method, request.url) == ("GET", "https://github.test/repos/owner/name/actions/runs/42")
+    assert (request.method, str(request.url)) == ("GET", "https://github.test/repos/owner/name/actions/runs/42")
     assert request.headers["authorization"] == f"Bearer {TOKEN}"
 
 

@@ -65,7 +65,6 @@ def test_a_running_release_is_never_cancelled() -> None:
     assert not any(group["cancel-in-progress"] for group in groups.values())
     assert groups["release.yml"]["group"] == "${{ inputs.mode == 'doctor' && 'doctor' || 'release' }}"
     assert groups["rollback.yml"]["group"] == "${{ inputs.dry-run && 'rollback-dry-run' || 'rollback' }}"
-    assert groups["rollback.yml"]["queue"] == "max"
     assert read_workflow(WORKFLOWS / "pull-request.yml")["concurrency"]["cancel-in-progress"] is True
 
 
