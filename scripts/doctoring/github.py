@@ -53,7 +53,7 @@ API = Subject(
 TARGETS = Subject(
     "github",
     "targets",
-    "Without the variable SLIPWAY_TARGETS the workflow runs the checks and releases nothing.",
+    "Without the variable SLIPWAY_TARGETS a push runs nothing: no checks, no release.",
     "set it to render, or render,vercel: Settings, Secrets and variables, Actions, Variables",
 )
 SUBJECTS = (TOKEN, API, PRODUCTION, BRANCHES, ROLLBACK, REVIEWERS, ROLLBACK_BRANCHES, REQUIRED, TARGETS)

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from scripts.building.indexes import index_settings
 from scripts.platforms.vercel_cli import cli_environment, run_cli
 from scripts.rehearsal.clouds.vercel import ApiErrors, Kind, State, VercelCloud, VercelFaults
 from tests.rehearsal.tiny_vercel import (
@@ -322,7 +324,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = {"projectId": "prj_x", "orgId": "team_x", "settings": {"framework": "fastapi"}}
     (folder / ".vercel" / "project.json").write_text(json.dumps(settings))
     home = tmp_path_factory.mktemp("home")
-    environment = cli_environment(os.environ, home) | {"NODE_OPTIONS": f"--require={GUARD}"}
+    reaching = index_settings(sys.executable, os.environ)  # uv looks for packages where pip finds them
+    environment = cli_environment(os.environ, home) | reaching | {"NODE_OPTIONS": f"--require={GUARD}"}
     environment["PATH"] = f"{ROOT / '.venv' / 'bin'}:{environment['PATH']}"
     words = ("build", "--prod", "--standalone")
     ended = run_cli(command(), words, folder=folder, environment=environment, limit_s=100)

@@ -148,7 +148,7 @@ class PairWorld:
 
     def run(self, stage: Stage, *, again: bool = False) -> int:
         """Run a stage as the command line does, and give its exit code."""
-        arguments = argparse.Namespace(verb=str(stage), commit=NEW, again=again)
+        arguments = argparse.Namespace(verb=str(stage), commit=NEW, again=again, kept=None)
         try:
             self.verdicts[stage] = _stage(arguments, self.environment, self.ports())
         except SlipwayError as error:
