@@ -76,6 +76,21 @@ def test_words_go_to_pytest_in_a_part_too() -> None:
     assert pytest_command([], everything=True, part="unit")[3:] == ["--cov", "--cov-report=term", "tests/unit"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("red", ["", "unit/test_a", "integration/test_c"])
+def test_everything_is_both_parts(tree: Path, monkeypatch: pytest.MonkeyPatch, red: str) -> None:
+    """All tests run once and are measured as one, with a floor; what fails in either part fails the whole."""
+    monkeypatch.setenv("PYTEST_PLUGINS", "pytest_cov.plugin,xdist.plugin")
+    for place in PLACES:
+        file = tree / "tests" / f"{place}.py"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(TEST if place != red else f"{TEST}    assert False\n")
+    assert run_part("--all") == 10  # the floor, if nothing else
+    assert sorted((tree / "ran").read_text().splitlines()) == sorted(f"{place}.py" for place in PLACES)
+    (tree / "app.py").write_text("one = 1\n")
+    assert run_part("--all") == (10 if red else 0)
+
+
 def test_only_the_two_parts_exist() -> None:
     """The command line takes the parts that are known here, and no other."""
     assert {build_parser().parse_args(["test", "--part", part]).part for part in PARTS} == set(PARTS)
