@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Annotated, Literal, get_args
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from scripts.errors import ConfigError
 from scripts.redaction import SHOWN, Secret
@@ -213,6 +222,15 @@ class Config(_Section):
     load: LoadSection = LoadSection()
     checks: tuple[CheckSection, ...] = Field(strict=False)
 
+    @field_validator("render", "vercel", mode="before")
+    @classmethod
+    def _filled_in(cls, value: object, info: ValidationInfo) -> object:
+        """Leave out what still has a placeholder and is not released; `release` comes first, so it is known here."""
+        release = info.data.get("release")
+        if release is None or info.field_name in release.targets or not isinstance(value, Mapping):
+            return value
+        return None if any(PLACEHOLDER in str(part) for part in value.values()) else value
+
     @model_validator(mode="after")
     def _whole(self) -> Config:
         names = [check.name for check in self.checks]
@@ -223,7 +241,7 @@ class Config(_Section):
             raise ValueError("no check is critical: without one no release could ever fail")
         for target in self.release.targets:
             if getattr(self, target) is None:
-                raise ValueError(f"release.targets names {target!r}, but there is no [{target}] section")
+                raise ValueError(f"release.targets names {target!r}, but no [{target}] section is filled in")
         return self
 
     def with_targets(self, text: str, name: str = "SLIPWAY_TARGETS") -> Config:

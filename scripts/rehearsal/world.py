@@ -37,6 +37,9 @@ WINDOWS: Mapping[str, Mapping[str, float]] = {
     "probe": {"rate_per_s": 25},
 }
 
+# Of [release] nothing is the user's own: what a drill ends in is stated for these.
+AS_IN_THE_BOOK = {"together": True, "on_unproven": "roll_back"}
+
 
 @dataclass(frozen=True)
 class Site:
@@ -86,12 +89,8 @@ async def build(root: Path, folder: Path, drill: Drill, kit: Kit | None = None) 
         path = folder / "slipway.toml"
         path.write_text(tomli_w.dumps(table), encoding="utf-8")
         await _serve_baseline(sites, baseline, kit)
-        secrets_of_checks = _secrets_of_checks(table)
-        yield World(
-            *(baseline, candidate, clone, tuple(sites), path),
-            secrets={**given, **secrets_of_checks},
-            endpoints=users_endpoints(parse(table)),
-        )
+        endpoints = users_endpoints(parse(table))
+        yield World(baseline, candidate, clone, tuple(sites), path, given, endpoints)
 
 
 async def _open_render(
@@ -154,27 +153,28 @@ def with_sections(
     """Give the user's own configuration with the emulated clouds' sections and shorter windows.
 
     Raises:
-        ConfigError: the file is not there or not TOML.
+        ConfigError: the file is not there or not TOML, or says something that is not allowed.
     """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path.name} cannot be read: {error}", next_step=f"mend {path.name}") from error
-    table = {name: value for name, value in table.items() if name not in TARGETS}
-    table |= {name: {**table.get(name, {}), **values} for name, values in WINDOWS.items()}
-    for name, values in settings.items():
+    table = {name: value for name, value in table.items() if name not in {"release", *TARGETS}}
+    table |= {"release": {"targets": list(sections), **AS_IN_THE_BOOK}}
+    table |= {name: dict(values) for name, values in sections.items()}
+    parse(table, path.name)  # before it is changed: a fault is then told as the file's own
+    for name, values in (*WINDOWS.items(), *settings.items()):
         table[name] = {**table.get(name, {}), **values}
-    table["release"] = {**table.get("release", {}), "targets": list(sections), "together": True}
-    return table | {name: dict(values) for name, values in sections.items()}
+    return table | {"checks": _without_secrets(table["checks"])}
+
+
+def _without_secrets(checks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Leave out the checks that need a secret: a made-up one would fail them, and the real one has no place here."""
+    kept = [each for each in checks if not any(map(SECRET_IN_HEADER.search, each.get("headers", {}).values()))]
+    return kept if any(each.get("critical", True) for each in kept) else [{"name": "answers", "path": VERSION.path}]
 
 
 def users_endpoints(config: Config) -> tuple[Endpoint, ...]:
     """Give what users call: the checks that only read, and `/version`."""
     reads = [check for check in config.checks if check.method == "GET" and not check.headers]
     return (*(Endpoint(check.path, status=check.status) for check in reads), Endpoint(VERSION.path))
-
-
-def _secrets_of_checks(table: Mapping[str, Any]) -> dict[str, str]:
-    """Give made-up values for the secrets that checks name: the real ones have no place in a rehearsal."""
-    headers = [value for check in table.get("checks", []) for value in check.get("headers", {}).values()]
-    return {name: secrets.token_hex(8) for value in headers for name in SECRET_IN_HEADER.findall(value)}

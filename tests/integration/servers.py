@@ -16,6 +16,8 @@ from typing import Any
 import httpx
 import yaml
 
+from scripts.rehearsal.blueprint import read_blueprint
+
 ROOT = Path(__file__).parents[2]
 LOOPBACK = "127.0.0.1"
 START_LIMIT_S = 30.0
@@ -54,9 +56,9 @@ class Service:
 
 
 def read_web_service() -> Any:
-    """Read the web service of render.yaml."""
-    (service,) = yaml.safe_load((ROOT / "render.yaml").read_text())["services"]
-    return service
+    """Read the web service of render.yaml: the first one, which the rehearsal runs too."""
+    services = yaml.safe_load((ROOT / "render.yaml").read_text())["services"]
+    return next(service for service in services if service["type"] == "web")
 
 
 @contextmanager
@@ -84,7 +86,7 @@ def running_service(**variables: str) -> Iterator[Service]:
 def make_environment(port: int) -> dict[str, str]:
     """Make what Render sets, render.yaml adds and the rehearsal needs; nothing else of this process's environment."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    declared = {variable["key"]: variable["value"] for variable in read_web_service()["envVars"]}
+    declared = read_blueprint((ROOT / "render.yaml").read_text()).variables
     # The coverage of a subprocess is measured only where it is told to.
     coverage = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
     return {**declared, **coverage, "PATH": path, "RENDER": "true", "HOST": LOOPBACK, "PORT": str(port)}

@@ -7,15 +7,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import tomli_w
 
+from scripts.config import Config, parse
 from scripts.console import Console
-from scripts.errors import UsageError
+from scripts.errors import ConfigError, UsageError
 from scripts.journal import Event, Kind
 from scripts.rehearsal.command import choose_targets
 from scripts.rehearsal.drills import BOTH, DRILLS, choose
 from scripts.rehearsal.kit import included
 from scripts.rehearsal.observe import Facts, SiteFacts, compare, observe
 from scripts.rehearsal.runner import BUILD, Ran
+from scripts.rehearsal.world import with_sections
 from scripts.release import Stage
 
 DEFAULT = ("app", "requirements.txt", "vercel.json", ".python-version")
@@ -100,6 +103,92 @@ def test_the_users_own_paths_are_built(tmp_path: Path, text: str, paths: tuple[s
     (tmp_path / "slipway.toml").write_text(text)
     assert included(tmp_path / "slipway.toml") == paths
     assert included(tmp_path / "missing.toml") == DEFAULT
+
+
+OF_THE_CLOUDS: dict[str, dict[str, object]] = {
+    "render": {"url": "http://127.0.0.1:1", "api_url": "http://127.0.0.1:2"},
+    "vercel": {"url": "http://127.0.0.1:3", "team": "t", "org_id": "o", "project_id": "p"},
+}
+READY = {"name": "ready", "path": "/ready"}
+SECRET = {"name": "orders", "path": "/orders", "headers": {"authorization": "Bearer ${TOKEN}"}}
+
+
+def rehearsed_as(folder: Path, *targets: str, **told: object) -> Config:
+    """Give what is rehearsed on these targets, of a slipway.toml that says this."""
+    path = folder / "slipway.toml"
+    path.write_text(tomli_w.dumps({"version": 1, "checks": [READY], **told}))
+    sections = {name: OF_THE_CLOUDS[name] for name in targets}
+    return parse(with_sections(path, sections, {"verify": {"deadline_s": 5}}))
+
+
+@pytest.mark.parametrize("targets", [("render",), ("render", "vercel")])
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"render": {"url": "https://CHANGE-ME.onrender.com"}},
+        {"render": {"url": "https://api.example.com", "instances": 3}, "release": {"together": False}},
+        {"vercel": {"url": "https://a.example"}, "release": {"targets": ["vercel"], "on_unproven": "hold"}},
+        {"bake": {"least_s": 600, "most_s": 900}, "verify": {"deadline_s": 900}},
+    ],
+)
+def test_a_drill_is_stated_for_every_user(tmp_path: Path, told: dict[str, object], targets: tuple[str, ...]) -> None:
+    """Where a user releases to, how, and how patiently, changes nothing in what a drill plays on."""
+    assert rehearsed_as(tmp_path, *targets, **told) == rehearsed_as(tmp_path, *targets)
+
+
+def test_what_is_rehearsed_is_the_users_own(tmp_path: Path) -> None:
+    """A rehearsal is held against the user's checks and objectives, in the drill's own windows."""
+    config = rehearsed_as(tmp_path, "render", checks=[READY, {**READY, "name": "b"}], objectives={"error_rate": 0.01})
+    assert [check.name for check in config.checks] == ["ready", "b"]
+    assert (config.objectives.error_rate, config.verify.deadline_s, config.bake.least_s) == (0.01, 5, 10)
+    assert config.render is not None
+    assert (config.render.url, config.render.instances) == ("http://127.0.0.1:1", 1)
+
+
+@pytest.mark.parametrize(
+    ("checks", "asked"),
+    [
+        ([READY, SECRET], ["/ready"]),
+        ([SECRET, {**READY, "headers": {"x-plain": "$5"}}], ["/ready"]),
+        ([SECRET], ["/version"]),
+        ([SECRET, {**READY, "critical": False}], ["/version"]),
+    ],
+)
+def test_no_check_that_needs_a_secret_is_rehearsed(
+    tmp_path: Path, checks: list[dict[str, object]], asked: list[str]
+) -> None:
+    """A check that would fail for want of its secret is left out, and where none is left `/version` is what decides."""
+    config = rehearsed_as(tmp_path, "render", checks=checks)
+    assert [check.path for check in config.checks] == asked
+    assert list(config.secret_names()) == []
+
+
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        ({"bake": 3}, "slipway.toml: bake = 3: "),
+        ({"checks": [3]}, r"slipway.toml: checks\[0\] = 3: "),
+        ({"checks": 3}, "slipway.toml: checks = 3: "),
+        ({"checks": [{**READY, "headers": 3}]}, r"slipway.toml: checks\[0\].headers = 3: "),
+        ({"bake": {"least_s": -1}}, "slipway.toml: bake.least_s = -1: "),
+        ({"checks": []}, "no check is critical"),
+        ({"zzz": 1}, "slipway.toml: zzz: unknown key"),
+    ],
+)
+def test_a_fault_of_the_users_file_is_told_before_a_drill(tmp_path: Path, told: dict[str, object], why: str) -> None:
+    """What is wrong in the file ends a rehearsal with exit 2 and its place, also where the drill has its own value."""
+    with pytest.raises(ConfigError, match=why) as caught:
+        rehearsed_as(tmp_path, "render", **told)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("content", [None, b"version =", b"\xff"])
+def test_a_file_that_cannot_be_read_ends_a_rehearsal(tmp_path: Path, content: bytes | None) -> None:
+    """A file that is missing, no TOML or no text is told as such."""
+    if content is not None:
+        (tmp_path / "slipway.toml").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"slipway\.toml cannot be read"):
+        with_sections(tmp_path / "slipway.toml", OF_THE_CLOUDS, {})
 
 
 def event(kind: Kind, target: str, at_s: float, **fields: object) -> Event:

@@ -179,14 +179,33 @@ def test_what_went_wrong_beside_the_figures(
     assert all(fault.startswith(start) for fault, start in zip(found, expected, strict=True))
 
 
+FRESH = """
+version = 1
+[release]
+targets = ["render", "vercel"]
+[render]
+url = "https://CHANGE-ME.onrender.com"
+[vercel]
+url = "https://CHANGE-ME.vercel.app"
+[load]
+users = 7
+[[checks]]
+name = "ready"
+path = "/health/ready"
+"""
+
+
 def test_the_fresh_template_is_enough(tmp_path: Path) -> None:
-    """Where releases go may still be a placeholder, on either platform; the limits are the file's own."""
+    """Where releases go may still be a placeholder, on either platform; the limits and checks are the file's own."""
     path = tmp_path / "slipway.toml"
-    text = (ROOT / "slipway.toml").read_text()
-    assert "CHANGE-ME" in text
-    path.write_text(f'{text}\n[vercel]\nurl = "https://CHANGE-ME.vercel.app"\n[load]\nusers = 7\n')
+    path.write_text(FRESH)
     assert read_config(path).load.users == 7
-    assert [check.name for check in read_config(path).checks] == ["ready", "items"]
+    assert [check.name for check in read_config(path).checks] == ["ready"]
+
+
+def test_the_file_of_this_repository_is_enough() -> None:
+    """As it was shipped and however it was filled in since, the file tells when this service is ready."""
+    assert plan_order(ROOT, read_config(ROOT / "slipway.toml"), {}, print).check.path.startswith("/")
 
 
 @pytest.mark.parametrize(

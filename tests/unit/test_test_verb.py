@@ -25,7 +25,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make a repository of one module and no tests, the one that `test` works on."""
     (tmp_path / "app.py").write_text("one = 1\n" + "if one == 2:\n    one = 3\n" * 20)
     (tmp_path / "pytest.ini").write_text(
-        "[pytest]\npythonpath = .\naddopts = --import-mode=importlib -p no:cacheprovider\n"
+        "[pytest]\npythonpath = .\naddopts = --import-mode=importlib -p no:cacheprovider\nmarkers = slow\n"
     )
     (tmp_path / ".coveragerc").write_text("[run]\nsource = .\nbranch = true\n")
     (tmp_path / "tests").mkdir()
@@ -77,14 +77,15 @@ def test_words_go_to_pytest_in_a_part_too() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("red", ["", "unit/test_a", "integration/test_c"])
-def test_everything_is_both_parts(tree: Path, monkeypatch: pytest.MonkeyPatch, red: str) -> None:
-    """All tests run once and are measured as one, with a floor; what fails in either part fails the whole."""
+@pytest.mark.parametrize("red", ["", "unit/test_a", "integration/test_c", "unit/deeper/test_b", "test_e"])
+def test_everything_is_everything(tree: Path, monkeypatch: pytest.MonkeyPatch, red: str) -> None:
+    """All tests run once, slow or not, and the floor holds; what fails anywhere fails the whole."""
     monkeypatch.setenv("PYTEST_PLUGINS", "pytest_cov.plugin,xdist.plugin")
-    for place in PLACES:
+    for number, place in enumerate(PLACES):
         file = tree / "tests" / f"{place}.py"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(TEST if place != red else f"{TEST}    assert False\n")
+        slow = "import pytest\npytestmark = pytest.mark.slow\n" if number % 2 else ""
+        file.write_text(slow + TEST + ("    assert False\n" if place == red else ""))
     assert run_part("--all") == 10  # the floor, if nothing else
     assert sorted((tree / "ran").read_text().splitlines()) == sorted(f"{place}.py" for place in PLACES)
     (tree / "app.py").write_text("one = 1\n")

@@ -26,7 +26,7 @@ from scripts.rehearsal.world import SCALE, rehearsed
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = (".github", "scripts")
 FILES = (
-    *(".gitignore", ".python-version", "mypy.ini", "pytest.ini", "ruff.toml", "render.yaml", "vercel.json"),
+    *(".gitignore", ".python-version", "mypy.ini", "pytest.ini", "ruff.toml", "vercel.json"),
     *("requirements.in", "requirements.txt", "requirements-dev.in", "requirements-dev.txt"),
 )
 MADE = ("__pycache__", "node_modules")  # below those folders, and in no commit
@@ -143,6 +143,37 @@ class Reader(FastHttpUser):
         self.client.get("/api/items?limit=5", name="/api/items")
 '''
 
+# A user's own would name checks, limits and commands that the tiny service does not keep or have.
+SLIPWAY_TOML = """
+version = 1
+[[checks]]
+name = "ready"
+path = "/health/ready"
+expect = { status = "ready" }
+[[checks]]
+name = "items"
+path = "/api/items?limit=5"
+"""
+RENDER_YAML = """
+services:
+  - type: web
+    name: tiny
+    runtime: python
+    plan: free
+    region: frankfurt
+    autoDeployTrigger: "off"
+    buildCommand: "pip install --require-hashes --only-binary :all: -r requirements.txt"
+    startCommand: >-
+      exec uvicorn app.main:app --host "${HOST:-0.0.0.0}" --port "$PORT"
+      --timeout-graceful-shutdown 20 --timeout-keep-alive 120
+    healthCheckPath: /health/ready
+    envVars:
+      - key: PYTHON_VERSION
+        value: 3.13.14
+      - key: WEB_CONCURRENCY
+        value: "1"
+"""
+
 PACKAGE = '"""The service."""\n'
 COVERAGE = "[run]\nsource = app\nbranch = true\n"
 WRITTEN = {
@@ -152,6 +183,8 @@ WRITTEN = {
     IT_TEST_FILE: IT_TEST,
     LOAD_FILE: LOAD,
     ".coveragerc": COVERAGE,
+    "render.yaml": RENDER_YAML,
+    "slipway.toml": SLIPWAY_TOML,
 }
 
 
@@ -206,8 +239,9 @@ async def tiny_release(folder: Path, more: Mapping[str, Any] = MappingProxyType(
             requirements=(ROOT / "requirements.txt").read_text(encoding="utf-8"),
         ) as cloud,
     ):
-        table = {**rehearsed(ROOT / "slipway.toml", edge.url, cloud.api_url, SETTINGS), **more}
-        (repository / "slipway.toml").write_text(tomli_w.dumps(table), encoding="utf-8")
+        path = repository / "slipway.toml"
+        table = {**rehearsed(path, edge.url, cloud.api_url, SETTINGS), **more}
+        path.write_text(tomli_w.dumps(table), encoding="utf-8")
         await git("init", "--quiet", "--initial-branch=main", str(repository))
         await git("-C", str(repository), "config", "uploadpack.allowAnySHA1InWant", "true")  # as GitHub allows it
         baseline = await _commit(repository, "The tiny service")
