@@ -125,7 +125,7 @@ def _section(file: Path) -> VercelSection:
     section = load(file).vercel
     if section is None:
         raise ConfigError(
-            f"{file.name} has no [vercel] section",
+            f"{file.name} has no [vercel] section that is filled in",
             means="Only a function for Vercel is built; Render builds by itself.",
             next_step=f"add [vercel] to {file.name}, or leave this verb out",
         )
