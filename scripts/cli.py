@@ -6,6 +6,7 @@ Imports inside functions keep `--help` fast, and keep a verb from loading what o
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import signal
@@ -124,9 +125,13 @@ def _run_stage(
 
 def _judge(given: Given, ports: Ports) -> int:
     """Run a stage, or say what it would do; the exit code is its verdict's."""
+    from scripts.summary import append_summary, render_dry_run
+
     arguments, console = given.arguments, given.console
     if getattr(arguments, "dry_run", False):
         text = _preview(given, ports)
+        with contextlib.suppress(OSError):  # it is on stdout too
+            append_summary(given.environment, render_dry_run(console.redact(text)))
         console.result({"version": 1, "stage": arguments.verb, "preview": text} if arguments.json else text)
         return 0
     verdict = _stage(arguments, given.environment, ports)

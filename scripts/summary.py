@@ -181,6 +181,12 @@ def own_next_step(state: RunState) -> str:
     return "" if settled else NEXT[result]
 
 
+def render_dry_run(text: str) -> str:
+    """Give the summary of a dry run: a point for each line of what would be done."""
+    lines = [f"- {for_markdown(line)}" for line in text.splitlines()[:MOST_ROWS]]
+    return "\n".join(["## Dry run: nothing was changed", "", *lines]) + "\n"
+
+
 def append_summary(environment: Mapping[str, str], text: str) -> None:
     """Add to the summary of the workflow's step; without a runner there is nobody to read."""
     if summary := environment.get("GITHUB_STEP_SUMMARY"):

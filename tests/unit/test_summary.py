@@ -15,7 +15,7 @@ from scripts.probe import CANDIDATE
 from scripts.release import Stage
 from scripts.report import NOTHING, TITLES, Result
 from scripts.state import replay
-from scripts.summary import NEXT, NO_JOURNAL, append_summary, render_markdown, tell_answers, tell_counts
+from scripts.summary import NEXT, NO_JOURNAL, append_summary, render_dry_run, render_markdown, tell_answers, tell_counts
 from scripts.timeline import MOST_MOMENTS, both_ends, render_mermaid, spans_of
 from scripts.verdict import Outcome, Sample
 from tests.unit import journals
@@ -357,3 +357,10 @@ def test_it_is_added_to_the_summary(tmp_path: Path) -> None:
     append_summary({}, "nothing")
     append_summary({"GITHUB_STEP_SUMMARY": ""}, "nothing")
     assert path.read_text(encoding="utf-8") == "before\nmore – ⚓\n"
+
+
+def test_a_dry_run_is_points() -> None:
+    """What a dry run says is a list of text, whatever a reason or a platform says in it."""
+    told = render_dry_run("because <b>x</b> | `y` asked\nrender: would do nothing")
+    assert told.splitlines()[0] == "## Dry run: nothing was changed"
+    assert told.splitlines()[2:] == [r"- because \<b\>x\</b\> \| \`y\` asked", "- render: would do nothing"]

@@ -44,6 +44,10 @@ def test_goes_back_while_main_is_broken(machine: Machine) -> None:
         await break_main(tiny)
         dry = await roll_back(tiny, machine.again("dry"), dry_run="true")
         assert (dry.jobs, tiny.asked_for) == (WELL, [(Trigger.DEPLOY_HOOK, commit)])
+        assert says(dry, "## Dry run: nothing was changed\n\n- because nektos/act asked for it: ")
+        assert says(dry, f"go back from {commit[:7]}")
+        assert not says(dry, REASON)
+        assert "Report" not in dry.steps("rollback")
 
         run = await roll_back(tiny, machine)
         assert run.jobs == WELL
