@@ -5,7 +5,6 @@ What is wrong is said with file, key, value and what is allowed. Secrets are nev
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -25,7 +24,8 @@ from pydantic import (
 )
 
 from scripts.errors import ConfigError
-from scripts.redaction import SHOWN, Secret
+from scripts.misconfiguration import explain
+from scripts.redaction import Secret
 from scripts.verdict import Check
 
 Target = Literal["render", "vercel"]
@@ -309,37 +309,8 @@ def parse(table: Mapping[str, object], name: str = "slipway.toml") -> Config:
     try:
         return Config.model_validate(table)
     except ValidationError as error:
-        lines = [_explain(name, fault) for fault in error.errors(include_url=False)]
+        lines = [explain(name, fault, _known_keys) for fault in error.errors(include_url=False)]
         raise ConfigError("\n".join(lines), means="Nothing was started.", next_step=f"mend {name}") from error
-
-
-def _explain(name: str, fault: Mapping[str, object]) -> str:
-    where = _parts(fault["loc"])
-    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).lstrip(".") or "the file"
-    if fault["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(where[-1]), _known_keys(where[:-1]), 1, 0.4)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; allowed: {', '.join(_known_keys(where[:-1]))}"
-        return f"{name}: {key}: unknown key{hint}"
-    if fault["type"] == "missing":
-        return f"{name}: {key}: missing, and it has no default"
-    value = fault["input"]
-    shown = "" if isinstance(value, Mapping | list | tuple) else f" = {_shown(value)!r}"
-    return f"{name}: {key}{shown}: {_lowered(str(fault['msg']))}"
-
-
-def _shown(value: object) -> object:
-    """Give a value as it may be printed: only scheme and host of a URL that may hold a credential."""
-    if not isinstance(value, str) or not re.search(r"//.*[@?]", value, re.DOTALL):
-        return value
-    try:
-        parts = urlsplit(value)
-    except ValueError:
-        return SHOWN
-    return f"{parts.scheme}://{parts.hostname}/{SHOWN}" if parts.hostname else SHOWN
-
-
-def _parts(where: object) -> list[str | int]:
-    return [part for part in where if isinstance(part, str | int)] if isinstance(where, tuple) else []
 
 
 def _known_keys(where: list[str | int]) -> list[str]:
@@ -364,8 +335,3 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "load": LoadSection,
     "checks": CheckSection,
 }
-
-
-def _lowered(message: str) -> str:
-    message = message.removeprefix("Value error, ")
-    return message[:1].lower() + message[1:]
