@@ -20,17 +20,26 @@ RAISES = '\nraise RuntimeError("rehearsal: this commit cannot start")\n'
 SICK = '''
 
 class _Sick:
-    """Rehearsal: a share of the answers are 500, but the platform's health check stays well."""
+    """Rehearsal: a share of the answers are 500, but the platform's health check stays well.
+
+    Spread by the golden ratio and not by dice: whoever asks, and however regularly, meets the share, so that a drill's
+    figures do not hang on a lucky second.
+    """
 
     def __init__(self, app):
         import os
-        import random
 
-        self.app, self.random = app, random.Random(0)  # well for its first dozen answers
+        self.app, self.phase = app, 0.0
         self.share = SHARE if os.environ.get("VARIABLE") else 0.0
+        self.well = 12 if self.share < 1 else 0  # the first answers: a short look passes what is only partly sick
+
+    def is_next_sick(self):
+        self.phase = (self.phase + 0.6180339887498949) % 1
+        self.well -= 1
+        return self.well < 0 and self.phase < self.share
 
     async def __call__(self, scope, receive, send):
-        sick = scope["type"] == "http" and not scope["path"].startswith("/health") and self.random.random() < self.share
+        sick = scope["type"] == "http" and not scope["path"].startswith("/health") and self.is_next_sick()
         if not sick:
             return await self.app(scope, receive, send)
         await send({"type": "http.response.start", "status": 500, "headers": []})
