@@ -48,6 +48,7 @@ RELEASE_VERBS = frozenset(
         "doctor",
         "propose",
         "judge",
+        "required",
     )
 )
 OLDEST = (3, 12)

@@ -25,10 +25,12 @@ TOOL_VERBS = {
     "build": "build what Vercel gets from the commit, without any secret, and prove what is in it",
     "rehearse": "ship good and bad commits to an emulated cloud on this machine",
     "test": "run the tests",
-    "load": "put load on the service and hold its objectives against what was measured",
+    "check": "run on this machine what a pull request runs, side by side",
+    "load": "put load on the service: does it keep its objectives, is it slower than another commit",
     "coverage": "add up what the tests covered and hold it against the floor",
     "lint": "run every linter and the type checker",
     "lock": "pin the requirements anew, check that they are, or take newer ones",
+    "required": "say whether every job of a run passed, and how to see on a laptop why not",
     "propose": "open a pull request with newer locks",
 }
 CHANGES = {"deploy", "promote", "rollback", "recover"}
@@ -114,13 +116,32 @@ def _add_tools(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     test.add_argument("--all", action="store_true", help="also what takes longer than eight minutes")
     test.add_argument("--part", choices=("unit", "integration"), help="tests/unit, or all the others (both)")
     test.add_argument("pytest", nargs="*", help="words for pytest, after --")
-    load = parsers["load"]
-    load.add_argument("--config", type=Path, default=Path("slipway.toml"), help="the configuration (%(default)s)")
-    load.add_argument("--json", action="store_true", help="one JSON object on stdout")
-    parsers["coverage"].add_argument("data", nargs="*", type=Path, help="data files, or folders with them (.)")
+    check = parsers["check"]
+    check.add_argument("--against", help="the commit that the change is for (where it left the default branch)")
+    check.add_argument("--fail-fast", action="store_true", help="stop at the first gate that is red")
+    check.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    _add_load(parsers["load"])
+    coverage = parsers["coverage"]
+    coverage.add_argument("data", nargs="*", type=Path, help="data files, or folders with them (.)")
+    coverage.add_argument("--against", help="hold the lines that were added since this commit against their own floor")
+    coverage.add_argument("--config", type=Path, default=Path("slipway.toml"), help="the configuration (%(default)s)")
+    parsers["required"].add_argument("--may-skip", action="append", default=[], help="a job that may be skipped")
     lock = parsers["lock"]
     lock.add_argument("action", nargs="?", choices=("pin", "check", "refresh"), default="pin", help="(%(default)s)")
     lock.add_argument("--table", type=Path, help="where refresh writes what changed, as Markdown")
+    lock.add_argument("--cooldown-days", type=int, default=7, help="refresh takes no younger release (%(default)s)")
+    lock.add_argument("--resolve", action="store_true", help="check asks the index also where nothing has changed")
     propose = parsers["propose"]
     propose.add_argument("--from", dest="source", type=Path, required=True, help="the folder with the newer locks")
     propose.add_argument("--table", type=Path, required=True, help="what changed, as Markdown")
+
+
+def _add_load(load: argparse.ArgumentParser) -> None:
+    load.add_argument("action", nargs="?", choices=("measure", "judge"), default="measure", help="(%(default)s)")
+    load.add_argument("epochs", nargs="?", type=Path, help="recorded epochs for judge, a JSON object a line")
+    load.add_argument("--against", help="also measure this commit beside HEAD, and say whether HEAD is slower")
+    load.add_argument("--users", type=int, help="of the comparison, on each service without a pause (2)")
+    load.add_argument("--workers", type=int, default=1, help="processes that the users run in (%(default)s)")
+    load.add_argument("--output", type=Path, default=Path(".slipway/load"), help="for epochs and page (%(default)s)")
+    load.add_argument("--config", type=Path, default=Path("slipway.toml"), help="the configuration (%(default)s)")
+    load.add_argument("--json", action="store_true", help="one JSON object on stdout")

@@ -59,13 +59,16 @@ def _tool(verb: str) -> Callable[[argparse.Namespace, Environment], int]:
     """Give what runs a tool; each is imported only where it is asked for."""
     name = {
         "build": "scripts.build",
+        "check": "scripts.gates.check",
         "coverage": "scripts.gates.coverage",
         "load": "scripts.gates.load",
+        "lint": "scripts.gates.lint",
         "lock": "scripts.gates.lock",
         "propose": "scripts.propose",
         "rehearse": "scripts.rehearsal.command",
+        "required": "scripts.gates.required",
         "resolve": "scripts.resolve",
-    }.get(verb, "scripts.gates.tools")
+    }.get(verb, "scripts.gates.testing")
     run: Callable[[argparse.Namespace, Environment], int] = importlib.import_module(name).run
     return run
 

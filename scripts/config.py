@@ -192,6 +192,13 @@ class LoadSection(_Section):
     least_per_s: float = Field(default=20, gt=0, le=1_000_000, allow_inf_nan=False)
 
 
+class CoverageSection(_Section):
+    """What the tests must cover, in per cent of lines and branches, and of the lines that a change adds."""
+
+    floor: int = Field(default=80, ge=0, le=100)
+    changed_floor: int = Field(default=80, ge=0, le=100)
+
+
 class CheckSection(_Section):
     """One request with its expectation."""
 
@@ -220,6 +227,7 @@ class Config(_Section):
     probe: ProbeSection = ProbeSection()
     objectives: ObjectivesSection = ObjectivesSection()
     load: LoadSection = LoadSection()
+    coverage: CoverageSection = CoverageSection()
     checks: tuple[CheckSection, ...] = Field(strict=False)
 
     @field_validator("render", "vercel", mode="before")
@@ -333,5 +341,6 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "probe": ProbeSection,
     "objectives": ObjectivesSection,
     "load": LoadSection,
+    "coverage": CoverageSection,
     "checks": CheckSection,
 }

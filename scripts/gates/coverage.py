@@ -18,7 +18,7 @@ from scripts.errors import SlipwayError
 from scripts.foreign import for_markdown, plain
 from scripts.gates.covered import Covered, Sum, add_up, find_data, read_packages
 from scripts.gates.tables import append_summary, as_markdown, as_text
-from scripts.gates.tools import COVERAGE_FLOOR
+from scripts.gates.testing import COVERAGE_FLOOR
 from scripts.verdict import Verdict, failed, passed
 
 LEAST_COVERED = 10  # files that are named

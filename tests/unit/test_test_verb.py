@@ -1,13 +1,17 @@
 """The verb `test` in parts: together they are everything, each is held to have run, and none has a floor."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from scripts.arguments import build_parser
-from scripts.gates import tools
-from scripts.gates.tools import PARTS, pytest_command
+from scripts.gates import testing
+from scripts.gates.testing import COVERAGE_FLOOR, PARTS, pytest_command
+
+ROOT = Path(__file__).resolve().parents[2]
 
 PLACES = ("unit/test_a", "unit/deeper/test_b", "integration/test_c", "unit_like/test_d", "test_e", "new_kind/test_f")
 TEST = """
@@ -29,7 +33,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     (tmp_path / ".coveragerc").write_text("[run]\nsource = .\nbranch = true\n")
     (tmp_path / "tests").mkdir()
-    monkeypatch.setattr(tools, "ROOT", tmp_path)
+    monkeypatch.setattr(testing, "ROOT", tmp_path)
     for name in [name for name in os.environ if name.startswith("COV")]:  # else it is measured into our own data
         monkeypatch.delenv(name)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # half of a pytest's start is in plugins of no use here
@@ -39,7 +43,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run_part(*words: str) -> int:
     """Run `test` with these words, and give its exit code."""
-    return tools.run(build_parser().parse_args(["test", *words]), {})
+    return testing.run(build_parser().parse_args(["test", *words]), {})
 
 
 def test_parts_are_a_partition(tree: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -72,7 +76,7 @@ def test_words_go_to_pytest_in_a_part_too() -> None:
     words = pytest_command(["-k", "one"], everything=False, part="integration")
     assert words[3:] == ["--cov", "--cov-report=term", "-m", "not slow", "tests", "--ignore=tests/unit", "-k", "one"]
     whole = pytest_command([], everything=True)
-    assert whole[3:] == ["--cov", "--cov-report=term", f"--cov-fail-under={tools.COVERAGE_FLOOR}"]
+    assert whole[3:] == ["--cov", "--cov-report=term", f"--cov-fail-under={testing.COVERAGE_FLOOR}"]
     assert pytest_command([], everything=True, part="unit")[3:] == ["--cov", "--cov-report=term", "tests/unit"]
 
 
@@ -98,3 +102,30 @@ def test_only_the_two_parts_exist() -> None:
     with pytest.raises(SystemExit):
         build_parser().parse_args(["test", "--part", "load"])
     assert build_parser().parse_args(["test"]).part is None
+
+
+@pytest.mark.parametrize(("floor", "code"), [(60, 0), (90, 1)])
+def test_coverage_under_the_floor_is_red(tmp_path: Path, floor: int, code: int) -> None:
+    """A whole run fails when the coverage is under its floor, and only then."""
+    (tmp_path / "covered.py").write_text("one = 1\nif not one:\n    two = 2\n")
+    (tmp_path / "test_covered.py").write_text("import covered\n\n\ndef test_one():\n    assert covered.one == 1\n")
+    command = [word.replace(str(COVERAGE_FLOOR), str(floor)) for word in pytest_command([], everything=True)]
+    command[command.index("--cov")] = "--cov=covered"
+    settings = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    ran = subprocess.run([*command, "-q"], cwd=tmp_path, env=settings, capture_output=True, text=True, check=False)
+    assert ran.returncode == code, ran.stdout
+
+
+def test_a_part_has_no_floor() -> None:
+    """A run of named tests only is not held against the floor for all of them."""
+    assert not [word for word in pytest_command(["tests/unit"], everything=False) if "fail-under" in word]
+
+
+def test_a_failing_test_is_red(tmp_path: Path) -> None:
+    """`test` with a failing test exits 10 and ends with pytest's own closing line."""
+    test = tmp_path / "test_red.py"
+    test.write_text("def test_red():\n    assert False\n")
+    words = [sys.executable, str(ROOT / "scripts"), "test", "--", "-q", "--no-cov", str(test)]
+    ran = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 10
+    assert "1 failed" in ran.stdout.strip().splitlines()[-1]

@@ -1,0 +1,1 @@
+"""The verb `required`: the one gate that branch protection asks for."""
