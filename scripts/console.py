@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping
-from typing import TextIO
+from typing import Literal, TextIO
 
 from scripts.redaction import Redactor, Secret, keys_in_url, redact_values
 
@@ -41,17 +41,32 @@ class Console:
         """Print how a stage ended, as an annotation too when it did not pass."""
         self.say(f"{WORDS.get(outcome, outcome):<6} {title}: {reason} ({duration_s:.1f} s)")
         if outcome != "pass":
-            self._annotate("error", f"{title}: {outcome}", reason)
+            self._command("error", reason, title=f"{title}: {outcome}")
 
     def warn(self, text: str) -> None:
         """Print something that does not stop the release but that a person should know."""
         self.say(f"warn   {text}")
-        self._annotate("warning", "slipway", text)
+        self._command("warning", text)
 
     def fail(self, text: str) -> None:
         """Print an error's beats."""
         self.say(f"error  {text}")
-        self._annotate("error", "slipway", text)
+        self._command("error", text)
+
+    def annotate(
+        self,
+        level: Literal["error", "warning", "notice"],
+        message: str,
+        *,
+        path: str,
+        line: int,
+        end_line: int | None = None,
+        title: str = "",
+    ) -> None:
+        """Mark lines of a file in the pull request, where this runs in Actions; elsewhere nothing is to be marked."""
+        self._command(
+            level, message, file=path, line=str(line), endLine=str(end_line or line), title=title or "slipway"
+        )
 
     def mask(self, secrets: Mapping[str, Secret]) -> None:
         """Tell the runner what to hide: it knows the secrets it was given, but not the key inside a hook's URL."""
@@ -70,10 +85,11 @@ class Console:
     def _harmless(self, text: str) -> str:
         return _disarm(text) if self._actions else text
 
-    def _annotate(self, level: str, title: str, text: str) -> None:
+    def _command(self, level: str, text: str, **properties: str) -> None:
         if self._actions:
-            body = _escape(self.redact(text))
-            print(f"::{level} title={_escape_property(title)}::{body}", file=self._err, flush=True)
+            named = {"title": "slipway", **properties}
+            told = ",".join(f"{name}={_escape_property(self.redact(value))}" for name, value in named.items())
+            print(f"::{level} {told}::{_escape(self.redact(text))}", file=self._err, flush=True)
 
 
 def _disarm(text: str) -> str:

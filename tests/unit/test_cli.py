@@ -182,7 +182,7 @@ def test_the_verbs_are_those_of_a_release_in_its_order() -> None:
     """The verbs begin with the stages of a release in order, then the ways back, the report and the tools."""
     names = [str(stage) for stage in STAGES]
     assert [*STAGE_VERBS, *ACCOUNT_VERBS] == [*names, "rollback", "recover", "report", "resolve", "doctor"]
-    gates = ["test", "load", "coverage", "lint", "lock"]
+    gates = ["test", "check", "load", "coverage", "lint", "lock", "required"]
     assert [*TOOL_VERBS] == ["build", "rehearse", *gates, "propose"]
 
 

@@ -210,3 +210,12 @@ def test_no_secret_is_printed_escaped(secret: str) -> None:
     heard = Heard(secret)
     heard.console.result({"reason": f"token {secret}"})
     assert secret not in json.loads(heard.out)["reason"]
+
+
+def test_lines_of_a_file_are_marked_in_actions_only() -> None:
+    """An annotation names file and lines, escaped and redacted; without a runner nothing is written."""
+    for actions in (True, False):
+        heard = Heard(KEY, actions=actions)
+        heard.console.annotate("warning", f"two\nlines {KEY}", path="app/x,y.py", line=3, end_line=7, title="a: b")
+        marked = "::warning title=a%3A b,file=app/x%2Cy.py,line=3,endLine=7::two%0Alines [redacted]\n"
+        assert heard.err == (marked if actions else "")
