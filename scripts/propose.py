@@ -1,7 +1,8 @@
 """The verb `propose`: newer locks as a pull request, opened or renewed; merging it is left to a person.
 
 Judges what another job made (`scripts.proposal`), then asks GitHub (`scripts.pull_request`): in this order, so that a
-file which is no lock is the end of it before any request is made.
+file which is no lock is the end of it before any request is made. The locks' fingerprint is made here, of the locks
+that are proposed and the .in files of this checkout: one that the other job brings is not looked at.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from scripts.client import Client
 from scripts.clock import Deadline, SystemClock
 from scripts.console import Console
 from scripts.errors import ConfigError, UsageError
+from scripts.gates.fingerprint import FILE, read_sources, render_fingerprint
 from scripts.github import API, GitHub
-from scripts.proposal import fetch_locks, fetch_table, render_body
+from scripts.proposal import LOCKS, fetch_locks, fetch_table, render_body
 from scripts.pull_request import BASE, Desk, Proposal, propose
 from scripts.redaction import Redactor, Secret
 from scripts.release import Sha, parse_sha
@@ -56,7 +58,8 @@ def run_with(arguments: argparse.Namespace, environment: Mapping[str, str], clie
     url = ""
     if files:
         desk, base = read_desk(environment, client, deadline)
-        url = propose(desk, Proposal(base, files, render_body(before, files, table.text)))
+        proposed = {**files, FILE: make_fingerprint(Path.cwd(), files)}
+        url = propose(desk, Proposal(base, proposed, render_body(before, files, table.text)))
     if url:
         write_outputs(environment, {"url": url})
     console.result(url or f"nothing to propose: {BASE} has these pins")
@@ -66,6 +69,13 @@ def run_with(arguments: argparse.Namespace, environment: Mapping[str, str], clie
 def _checked_out(path: str) -> str:
     where = Path.cwd() / path
     return where.read_bytes().decode(errors="replace") if where.is_file() else ""
+
+
+def make_fingerprint(root: Path, files: Mapping[str, str]) -> str:
+    """Give the fingerprint of a checkout with these locks in place of its own; none that was brought is believed."""
+    own = {path: (root / path).read_bytes() for path in LOCKS if path not in files and (root / path).is_file()}
+    locks = own | {path: text.encode() for path, text in files.items()}
+    return render_fingerprint(read_sources(root, locks), locks)
 
 
 def read_desk(environment: Mapping[str, str], client: Client, deadline: Deadline) -> tuple[Desk, Sha]:

@@ -32,7 +32,7 @@ AGAIN = "run the job again: it completes what is missing and repeats nothing"
 
 @dataclass(frozen=True)
 class Proposal:
-    """What is proposed: the commit that it builds on, the changed locks by path, and the text to go with them."""
+    """What is proposed: the commit that it builds on, the changed files by path, and the text to go with them."""
 
     base: Sha
     files: Mapping[str, str]
@@ -93,7 +93,7 @@ def fetch_commit(desk: Desk, commit: Sha) -> tuple[Sha, list[Sha]]:
 
 
 def make_tree(desk: Desk, base_tree: Sha, files: Mapping[str, str]) -> Sha:
-    """Give the tree that is the base's with the changed locks in it."""
+    """Give the tree that is the base's with the changed files in it."""
     what = "the new files"
     rows = [{"path": path, "mode": "100644", "type": "blob", "content": text} for path, text in files.items()]
     return _sha(desk.ask("POST", "/git/trees", what, {"base_tree": base_tree, "tree": rows}).json(), what)

@@ -1,8 +1,8 @@
 """A package index on loopback that knows exactly what locks name: with it pip resolves and installs without a network.
 
-It speaks the simple API in HTML (PEP 503) with metadata beside the files (PEP 658, PEP 714), and the JSON that
-pip-compile reads hashes from. A hash of the locks whose wheel is not here belongs to a wheel with a made-up name, which
-can be resolved and cannot be downloaded.
+It speaks the simple API in HTML (PEP 503) with metadata beside the files (PEP 658, PEP 714), where it is told times of
+uploads also in JSON (PEP 691, PEP 700), and the JSON that pip-compile reads hashes from. A hash of the locks whose
+wheel is not here belongs to a wheel with a made-up name, which can be resolved and cannot be downloaded.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ LOOPBACK = "127.0.0.1"
 # Of all tags that fit everywhere the last choice: a real wheel of the same version, also a pure one, goes before it.
 MADE_UP = "py30-none-any"
 MISSING = (404, "text/plain", b"")
+SIMPLE_JSON = "application/vnd.pypi.simple.v1+json"
 
 Hashes = Mapping[str, Mapping[str, Collection[str]]]  # by name and version
 
@@ -65,6 +66,13 @@ class Served:
     metadata: bytes
     content: Path | None = None
 
+    def row(self, base: str, uploaded: str | None) -> dict[str, object]:
+        """Give the file as PEP 691 lists it; without a time of upload the index does not tell."""
+        told = {"sha256": hashlib.sha256(self.metadata).hexdigest()}
+        row = {"filename": self.filename, "url": f"{base}/files/{self.filename}", "hashes": {"sha256": self.sha256}}
+        times = {"upload-time": uploaded} if uploaded else {}
+        return {**row, "core-metadata": told, "dist-info-metadata": told, "size": 1, "yanked": False, **times}
+
     @property
     def link(self) -> str:
         """The file's line on its package's page."""
@@ -78,14 +86,24 @@ class Served:
 class PackageIndex:
     """Serve the pins of our locks, or those of `packages`, on a free port of this machine alone.
 
-    With a folder of wheels, a listed hash that is one of theirs has that wheel's name and content.
+    With a folder of wheels, a listed hash that is one of theirs has that wheel's name and content. With times of
+    uploads, by `name==version` or by the sha256 of one file, whoever asks for JSON gets it. What is not installed here
+    needs nothing, or by `name==version` one requirement.
     """
 
-    def __init__(self, wheels: Path | None = None, *, packages: Hashes | None = None) -> None:
+    def __init__(
+        self,
+        wheels: Path | None = None,
+        *,
+        packages: Hashes | None = None,
+        uploaded: Mapping[str, str] | None = None,
+        needs: Mapping[str, str] | None = None,
+    ) -> None:
         packages = read_locks() if packages is None else packages
         real = {} if wheels is None else {_sha256(path): path for path in sorted(wheels.glob("*.whl"))}
         self.requests: list[str] = []
-        self._pages = {name: tuple(_files(name, versions, real)) for name, versions in packages.items()}
+        self._uploaded = uploaded
+        self._pages = {name: tuple(_files(name, versions, real, needs or {})) for name, versions in packages.items()}
         self._files = {file.filename: file for page in self._pages.values() for file in page}
         self._port = 0
 
@@ -113,10 +131,12 @@ class PackageIndex:
         self._server.server_close()
         self._thread.join()
 
-    def answer(self, path: str) -> tuple[int, str, bytes | Path]:
+    def answer(self, path: str, accept: str = "") -> tuple[int, str, bytes | Path]:
         """Give status, kind and body for a path."""
         self.requests.append(path)
         match path.strip("/").split("/"):
+            case [*_, "simple", name] if name in self._pages and self._uploaded is not None and SIMPLE_JSON in accept:
+                return 200, SIMPLE_JSON, self._listing(name, self._uploaded)
             case [*_, "simple", name] if name in self._pages:
                 return 200, "text/html; charset=utf-8", self._page(name)
             case [*_, name, "json"] if name in self._pages:
@@ -129,6 +149,13 @@ class PackageIndex:
     def _page(self, name: str) -> bytes:
         links = "\n".join(file.link for file in self._pages[name])
         return f"<!DOCTYPE html><html><head><title>{name}</title></head><body>\n{links}\n</body></html>".encode()
+
+    def _listing(self, name: str, uploaded: Mapping[str, str]) -> bytes:
+        files = self._pages[name]
+        times = (uploaded.get(file.sha256) or uploaded.get(f"{name}=={file.version}") for file in files)
+        rows = [file.row(self.base, time) for file, time in zip(files, times, strict=True)]
+        versions = list(dict.fromkeys(file.version for file in files))
+        return json.dumps({"meta": {"api-version": "1.1"}, "name": name, "versions": versions, "files": rows}).encode()
 
     def _json(self, name: str) -> bytes:
         """Give what pip-compile reads hashes from, by the links as they stand on the page; others it would download."""
@@ -164,7 +191,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(with_body=False)
 
     def _send(self, *, with_body: bool) -> None:
-        status, kind, body = self._index.answer(self.path.partition("?")[0])
+        status, kind, body = self._index.answer(self.path.partition("?")[0], self.headers.get("accept", ""))
         content = body.read_bytes() if isinstance(body, Path) else body
         self.send_response(status)
         self.send_header("Content-Type", kind)
@@ -179,9 +206,12 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing: the requests are kept."""
 
 
-def _files(name: str, versions: Mapping[str, Iterable[str]], real: Mapping[str, Path]) -> Iterable[Served]:
+def _files(
+    name: str, versions: Mapping[str, Iterable[str]], real: Mapping[str, Path], needs: Mapping[str, str]
+) -> Iterable[Served]:
     for version, hashes in versions.items():
-        told = _metadata(name, version)
+        need = needs.get(f"{name}=={version}")
+        told = _metadata(name, version) + (f"Requires-Dist: {need}\n".encode() if need else b"")
         stem = f"{name.replace('-', '_')}-{version}"
         for number, sha256 in enumerate(sorted(hashes), 1):
             if path := real.get(sha256):

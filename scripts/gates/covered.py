@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from coverage import Coverage
+from coverage import Coverage, CoverageData
 from coverage.exceptions import CoverageException
+from coverage.parser import PythonParser
 
 from scripts.errors import ConfigError, UsageError
 
@@ -38,6 +39,13 @@ class Sum:
         covered, everything = _plus(self.lines, self.branches)
         return covered / everything if everything else 1.0
 
+    @property
+    def percent(self) -> str:
+        """The share in per cent, rounded down: 79.99 is not to read as 80."""
+        covered, everything = _plus(self.lines, self.branches)
+        tenths = covered * 1000 // everything if everything else 1000
+        return f"{tenths // 10}.{tenths % 10} %"
+
     def reaches(self, floor: int) -> bool:
         """Whether the share is at least the floor, in per cent, without rounding."""
         covered, everything = _plus(self.lines, self.branches)
@@ -50,12 +58,13 @@ def _plus(one: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Covered:
-    """A file, the package that it counts for, and what of it was covered; `ran` is whether any line was."""
+    """A file, the package that it counts for, and what of it was covered: of each statement the first line."""
 
     name: str
     package: str
     sum: Sum
-    ran: bool
+    executed: frozenset[int] = frozenset()
+    missing: frozenset[int] = frozenset()
 
 
 def read_packages(root: Path) -> tuple[str, ...]:
@@ -111,8 +120,25 @@ def _is_data(path: Path) -> bool:
     return named and path.is_file() and not path.name.endswith(JOURNAL)
 
 
-def add_up(root: Path, data: Sequence[Path], packages: Sequence[str], folder: Path) -> list[Covered]:
+def package_of(name: str, packages: Iterable[str]) -> str | None:
+    """Give the package that a file counts for, if any."""
+    return next((each for each in packages if Path(name).is_relative_to(each)), None)
+
+
+def first_lines(path: Path, lines: Iterable[int]) -> dict[int, int]:
+    """Give for each line of a Python file that can be parsed where the statement that it is part of begins."""
+    parser = PythonParser(filename=str(path))
+    parser.parse_source()
+    return {line: parser.first_line(line) for line in lines}
+
+
+def add_up(
+    root: Path, data: Sequence[Path], packages: Sequence[str], folder: Path, asked: Iterable[str] = ()
+) -> list[Covered]:
     """Combine copies of the data files in an empty folder, and give every file of the packages.
+
+    What is `asked` for by name is given too, as never run, where no part of the tests has seen it and .coveragerc does
+    not leave it out.
 
     Raises:
         UsageError: a data file is torn, or tells of files that are not in this checkout.
@@ -123,7 +149,8 @@ def add_up(root: Path, data: Sequence[Path], packages: Sequence[str], folder: Pa
     try:
         coverage.set_option("paths", _paths(coverage, packages))
         coverage.combine([str(copy) for copy in copies], strict=True, keep=True)
-        coverage.json_report(outfile=str(report))
+        _ask_for([str(root / name) for name in asked], coverage.get_data())
+        coverage.json_report(outfile=str(report), omit=_omitted(coverage), ignore_errors=False)
     except (CoverageException, sqlite3.Error) as error:
         raise UsageError(
             f"the data cannot be added up: {error}",
@@ -168,6 +195,19 @@ def _trouble_in(copy: Path) -> str:
     return "" if files else "it measured no file"
 
 
+def _ask_for(paths: Sequence[str], data: CoverageData) -> None:
+    """Enter files that were not measured, as never run."""
+    known = {str(Path(name).absolute()) for name in data.measured_files()}
+    if unknown := [path for path in paths if path not in known]:
+        data.touch_files(unknown)
+
+
+def _omitted(coverage: Coverage) -> list[str] | None:
+    """Give what is measured nowhere or reported nowhere: what was asked for by name may be of the first kind too."""
+    named = [coverage.get_option("run:omit"), coverage.get_option("report:omit")]
+    return [str(each) for part in named if isinstance(part, list) for each in part] or None
+
+
 def _paths(coverage: Coverage, packages: Sequence[str]) -> dict[str, list[str]]:
     """Give where the same files lie on other machines: as .coveragerc says, the rest in a checkout anywhere."""
     named = coverage.get_option("paths")
@@ -177,9 +217,16 @@ def _paths(coverage: Coverage, packages: Sequence[str]) -> dict[str, list[str]]:
 
 def _files(report: Mapping[str, Mapping[str, Mapping[str, object]]], packages: Sequence[str]) -> Iterator[Covered]:
     for name, told in report["files"].items():
-        package = next((each for each in packages if Path(name).is_relative_to(each)), None)
+        package = package_of(name, packages)
         if package is not None:
-            yield Covered(name, package, _sum(told["summary"]), bool(told["executed_lines"]))
+            lines = (_lines(told[kind]) for kind in ("executed_lines", "missing_lines"))
+            yield Covered(name, package, _sum(told["summary"]), *lines)
+
+
+def _lines(told: object) -> frozenset[int]:
+    if not isinstance(told, list):
+        raise TypeError("lines are a list")
+    return frozenset(told)
 
 
 def _sum(summary: object) -> Sum:

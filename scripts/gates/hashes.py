@@ -59,12 +59,13 @@ def _is_for_here(marker: str) -> bool:
 def known_of(pin: Pin, pages: Pages) -> Known:
     """Give what the index has of a pin's very version."""
     wanted = _version(pin.version)
-    files = [each for each in pages.get(pin.name, {}).items() if wanted and _version_of(each[0]) == wanted]
+    files = [each for each in pages.get(pin.name, {}).items() if wanted and version_of(each[0]) == wanted]
     here = frozenset(sha256 for filename, sha256 in files if _installs_here(filename))
     return Known(frozenset(sha256 for _, sha256 in files), here)
 
 
-def _version_of(filename: str) -> Version | None:
+def version_of(filename: str) -> Version | None:
+    """Give the version that a wheel or an archive is of; nothing for another file."""
     if filename.endswith(".whl"):
         return _version(([*filename.split("-"), ""])[1])
     stem = next((filename.removesuffix(end) for end in SDISTS if filename.endswith(end)), "")

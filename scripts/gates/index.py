@@ -1,6 +1,6 @@
-"""A package index, asked which files it has of a package, and the sha256 of each.
+"""A package index, asked which files it has of a package, the sha256 of each, and when it was uploaded.
 
-The simple API names them, as JSON (PEP 691) or as a page of links (PEP 503):
+The simple API names them, as JSON (PEP 691, with times since PEP 700) or as a page of links (PEP 503), without times:
 https://packaging.python.org/en/latest/specifications/simple-repository-api/
 """
 
@@ -10,6 +10,8 @@ import json
 import ssl
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Self
@@ -33,6 +35,18 @@ TRY_AGAIN = "look at the network and at PIP_INDEX_URL, then run the command agai
 CERTIFICATES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 
 Pages = Mapping[str, Mapping[str, str]]  # by package: the sha256 by file name
+Uploads = Mapping[str, datetime | None]  # by file name: when; None where the index does not tell
+
+
+@dataclass(frozen=True)
+class File:
+    """A file that the index has: its sha256, and when it was uploaded, where the index tells."""
+
+    sha256: str
+    uploaded: datetime | None = None
+
+
+Page = Mapping[str, File]
 
 
 class Index:
@@ -42,6 +56,7 @@ class Index:
         self, url: str, environment: Mapping[str, str], clock: Clock, transport: httpx.BaseTransport | None = None
     ) -> None:
         self._base, self._clock = str(_parse(url)).rstrip("/"), clock
+        self._pages: dict[str, Page] = {}
         self._client = httpx.Client(
             transport=transport,
             verify=_tls(environment) if transport is None else False,
@@ -69,15 +84,26 @@ class Index:
             PlatformUnreachable: no answer within three tries.
             PlatformError: an answer that is no page of a package; or an index that knows none of them.
         """
-        with ThreadPoolExecutor(AT_ONCE) as threads:
-            pages = dict(zip(names, threads.map(self._fetch_page, names), strict=True))
+        self._fetch_all(names)
+        pages = {name: {file: each.sha256 for file, each in self._pages[name].items()} for name in names}
         if pages and not any(pages.values()):
             raise PlatformError(
                 f"the package index knows none of {len(pages)} packages", means=UNREACHED, next_step=TRY_AGAIN
             )
         return pages
 
-    def _fetch_page(self, name: str) -> Mapping[str, str]:
+    def fetch_uploads(self, names: Collection[str]) -> Mapping[str, Uploads]:
+        """Ask when each file of each package was uploaded; raises what `fetch_pages` does for a package."""
+        self._fetch_all(names)
+        return {name: {file: each.uploaded for file, each in self._pages[name].items()} for name in names}
+
+    def _fetch_all(self, names: Collection[str]) -> None:
+        """Ask for each package once: what is judged and what is written must rest on the same answer."""
+        due = [name for name in dict.fromkeys(names) if name not in self._pages]
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            self._pages |= zip(due, threads.map(self._fetch_page, due), strict=True)
+
+    def _fetch_page(self, name: str) -> Page:
         for attempt in range(TRIES):
             try:
                 status, kind, body = self._get(f"{self._base}/{name}/")
@@ -103,25 +129,23 @@ class Index:
             return response.status_code, response.headers.get("content-type", ""), bytes(body)
 
 
-def _parse(url: str) -> httpx.URL:
+def _parse(url: str, name: str = "PIP_INDEX_URL") -> httpx.URL:
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL:  # its text and its cause hold the address, and so perhaps a password
         parsed = httpx.URL()
     if parsed.scheme not in {"http", "https"}:
-        raise ConfigError(
-            "PIP_INDEX_URL is no http address", means="Nothing was resolved.", next_step="mend it, or unset it"
-        )
+        raise ConfigError(f"{name} is no http address", means="Nothing was resolved.", next_step="mend it, or unset it")
     return parsed
 
 
-def secrets_in(url: str) -> list[Secret]:
-    """Give what in an index's address nobody may read: its password, or the token in place of a user.
+def secrets_in(url: str, name: str = "PIP_INDEX_URL") -> list[Secret]:
+    """Give what in the address that a variable holds nobody may read: its password, or the token in place of a user.
 
     Raises:
         ConfigError: it is no address.
     """
-    parsed = _parse(url)
+    parsed = _parse(url, name)
     return [Secret(text) for text in (parsed.password or parsed.username,) if text]
 
 
@@ -139,7 +163,7 @@ def _tls(environment: Mapping[str, str]) -> ssl.SSLContext:
         ) from error
 
 
-def _read_page(name: str, status: int, kind: str, body: bytes) -> Mapping[str, str]:
+def _read_page(name: str, status: int, kind: str, body: bytes) -> Page:
     if status == httpx.codes.NOT_FOUND:
         return {}
     if status == httpx.codes.OK:
@@ -154,7 +178,7 @@ def _read_page(name: str, status: int, kind: str, body: bytes) -> Mapping[str, s
     )
 
 
-def _files_of_json(body: bytes) -> dict[str, str] | None:
+def _files_of_json(body: bytes) -> Page | None:
     try:
         page = json.loads(body)
     except (ValueError, RecursionError):
@@ -163,15 +187,24 @@ def _files_of_json(body: bytes) -> dict[str, str] | None:
     return dict(filter(None, map(_file_of_json, files))) if isinstance(files, list) else None
 
 
-def _file_of_json(file: object) -> tuple[str, str] | None:
+def _file_of_json(file: object) -> tuple[str, File] | None:
     match file:
-        case {"filename": str(filename), "hashes": {"sha256": str(sha256)}}:
-            return filename, sha256.lower()
+        case {"filename": str(filename), "hashes": {"sha256": str(sha256)}, **rest}:
+            return filename, File(sha256.lower(), _time(rest.get("upload-time")))
         case _:
             return None
 
 
-def _files_of_html(kind: str, body: bytes) -> dict[str, str] | None:
+def _time(value: object) -> datetime | None:
+    """Read a moment as PEP 700 writes it, in UTC; one without a zone, or any other value, is none."""
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return moment if moment and moment.tzinfo else None
+
+
+def _files_of_html(kind: str, body: bytes) -> Page | None:
     if kind not in {"text/html", "application/vnd.pypi.simple.v1+html"}:
         return None
     links = _Links()
@@ -187,10 +220,10 @@ class _Links(HTMLParser):
 
     def __init__(self) -> None:
         super().__init__()
-        self.files: dict[str, str] = {}
+        self.files: dict[str, File] = {}
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         link = dict(attributes).get("href") if tag == "a" else None
         path, _, sha256 = (link or "").partition("#sha256=")
         if sha256:
-            self.files[unquote(path.partition("?")[0]).rpartition("/")[2]] = sha256.lower()
+            self.files[unquote(path.partition("?")[0]).rpartition("/")[2]] = File(sha256.lower())

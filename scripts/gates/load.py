@@ -1,6 +1,7 @@
-"""The verb `load`: users on the service of this checkout, and what was measured held against `[load]` of slipway.toml.
+"""The verb `load`: does the service keep its objectives under load, and does a change make it slower.
 
-Decides which figures keep their limits, and says so. Starting and measuring is left to `scripts.gates.measuring`.
+Decides what is measured and how it is told. What is kept is judged in `scripts.gates.objectives`, what is slower in
+`scripts.gates.slower`; starting and measuring is left to `scripts.gates.measuring` and `scripts.gates.versus`.
 """
 
 from __future__ import annotations
@@ -9,121 +10,106 @@ import argparse
 import asyncio
 import signal
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scripts.config import LoadSection
 from scripts.console import Console
-from scripts.errors import SlipwayError
-from scripts.foreign import for_markdown, plain
+from scripts.errors import SlipwayError, UsageError
+from scripts.foreign import for_markdown
+from scripts.gates.load_page import render_load_page, render_table
 from scripts.gates.measuring import measure
+from scripts.gates.objectives import Judged, figures_of, judge_load, render_objectives
 from scripts.gates.order import Order, plan_order, read_config, secrets_in
-from scripts.gates.stats import Stats, percentile_ms
-from scripts.gates.tables import append_summary, as_markdown, as_text
+from scripts.gates.recorded import Run, read_epochs
+from scripts.gates.slower import Comparison, judge_epochs
+from scripts.gates.stats import Stats
+from scripts.gates.tables import Rows, append_summary, as_markdown, as_text
+from scripts.gates.versus import Versus, compare, plan_versus, verdict_of
 from scripts.redaction import Redactor
-from scripts.verdict import Verdict, failed, passed
+from scripts.verdict import Outcome, Verdict, worst
 
-LEAST_REQUESTS = 100  # fewer say nothing about the slowest five of a hundred
-
-
-@dataclass(frozen=True)
-class Held:
-    """A figure beside its limit; `measured` is None where there was nothing to measure, which keeps no limit."""
-
-    name: str
-    measured: float | None
-    limit: float
-    unit: str = ""
-    at_most: bool = True
-
-    @property
-    def ok(self) -> bool:
-        """Whether the limit is kept."""
-        if self.measured is None:
-            return False
-        return self.measured <= self.limit if self.at_most else self.measured >= self.limit
-
-    @property
-    def row(self) -> tuple[str, str, str, str]:
-        """Name, figure, limit and result as text."""
-        limit = f"{'at most' if self.at_most else 'at least'} {_shown(self.limit, self.unit)}"
-        return self.name, _shown(self.measured, self.unit), limit, "ok" if self.ok else "FAIL"
-
-
-def _shown(value: float | None, unit: str) -> str:
-    if value is None:
-        return "unknown"
-    value = value * 100 if unit == " %" else value
-    return f"{value:.0f}{unit}" if value >= 1000 else f"{value:.4g}{unit}"
+PAGE = "page.html"
 
 
 @dataclass(frozen=True)
-class Judged:
-    """Every figure beside its limit, and what went wrong beside them."""
+class Told:
+    """What came of a run: the tables and reasons for a person, the object for tools, and the verdict."""
 
-    held: tuple[Held, ...]
-    faults: tuple[str, ...] = ()
-
-    @property
-    def reasons(self) -> tuple[str, ...]:
-        """What was not kept, a sentence each; empty for a pass."""
-        broken = [row.row for row in self.held if not row.ok]
-        return (
-            *self.faults,
-            *(f"{name}: {measured}, and {limit} was asked for" for name, measured, limit, _ in broken),
-        )
-
-    @property
-    def verdict(self) -> Verdict:
-        """The verdict of the gate."""
-        if self.reasons:
-            return failed(
-                "; ".join(self.reasons), "mend what is slow or fails; the limits are in [load] of slipway.toml"
-            )
-        return passed(", ".join(f"{row.name} {row.row[1]}" for row in self.held))
-
-
-def judge_load(stats: Stats, limits: LoadSection) -> Judged:
-    """Hold what was measured against the limits; too few requests are no evidence, and so no pass."""
-    return Judged(
-        (
-            Held("requests", stats.requests, LEAST_REQUESTS, at_most=False),
-            Held("error rate", stats.error_rate, limits.error_rate, " %"),
-            Held("p95", percentile_ms(stats.times, 0.95), limits.p95_ms, " ms"),
-            Held("throughput", stats.per_s, limits.least_per_s, "/s", at_most=False),
-        ),
-        stats.faults,
-    )
+    title: str
+    tables: tuple[Rows, ...]
+    verdict: Verdict
+    value: Mapping[str, object]
+    reasons: tuple[str, ...] = ()
+    warning: str = ""
+    pages: tuple[tuple[Path, str], ...] = ()
 
 
 def run(arguments: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    """Put the load on and give the exit code: 0, or 10 where a limit was not kept or too little was measured."""
+    """Carry out `load` and give the exit code.
+
+    0; 10 where a limit was not kept, too little was measured, or HEAD is slower; 11 where that could not be told.
+    """
     start = time.monotonic()
     console = Console(Redactor(secrets_in(environment)), actions=environment.get("GITHUB_ACTIONS") == "true")
-    limits = None
+    limits: list[LoadSection] = []
     try:
-        config = read_config(arguments.config)
-        limits = config.load
-        order = plan_order(Path.cwd(), config, environment, lambda text: console.say(f"  {text}"))
-        stats = asyncio.run(_until_interrupted(order))
+        told = _judge(arguments) if arguments.action == "judge" else _measure(arguments, environment, console, limits)
     except SlipwayError as error:
         console.fail(str(error))
         append_summary(environment, f"## Load: not measured\n\n{for_markdown(console.redact(str(error)))}\n")
         if arguments.json:
-            console.result(as_json(None, limits, (error.what,)))
+            console.result(as_json(None, limits[0] if limits else None, (error.what,)))
         return error.exit_code
-    judged = judge_load(stats, limits)
-    tell(judged, stats, console, environment, as_json(stats, limits, judged.reasons) if arguments.json else None)
-    console.end("load", judged.verdict.outcome, judged.verdict.reason, time.monotonic() - start)
-    if judged.reasons:
-        console.say(f"next   {judged.verdict.next_step}")
-    return judged.verdict.exit_code
+    tell(told, console, environment, as_object=arguments.json)
+    for path, page in told.pages:
+        path.write_text(console.redact(page), encoding="utf-8")
+        console.say(f"  its page: {path}")
+    if told.warning:
+        console.warn(told.warning)
+    console.end("load", told.verdict.outcome, told.verdict.reason, time.monotonic() - start)
+    if not told.verdict.passed:
+        console.say(f"next   {told.verdict.next_step}")
+    return told.verdict.exit_code
 
 
-async def _until_interrupted(order: Order) -> Stats:
-    """Measure; SIGINT and SIGTERM end locust and the service first."""
-    measuring = asyncio.create_task(measure(order))
+def _judge(arguments: argparse.Namespace) -> Told:
+    if arguments.epochs is None:
+        raise UsageError(
+            "load judge needs a file of recorded epochs", next_step="load judge .slipway/load/epochs.jsonl"
+        )
+    comparison = judge_epochs(read_epochs(arguments.epochs))
+    value = {"version": 1, "ok": comparison.outcome is Outcome.PASS, **comparison_as_json(comparison)}
+    return Told(f"Load: {arguments.epochs.name}", (render_table(comparison, ()),), comparison.verdict, value)
+
+
+def _measure(
+    arguments: argparse.Namespace, environment: Mapping[str, str], console: Console, limits: list[LoadSection]
+) -> Told:
+    if arguments.epochs is not None:
+        raise UsageError(f"{arguments.epochs} goes with `load judge`", means="Nothing was measured.")
+    config = read_config(arguments.config)
+    limits.append(config.load)
+    order = plan_order(Path.cwd(), config, environment, lambda text: console.say(f"  {text}"))
+    order = replace(order, workers=arguments.workers)
+    return asyncio.run(_until_interrupted(_both(order, arguments)))
+
+
+async def _both(order: Order, arguments: argparse.Namespace) -> Told:
+    """Measure the objectives, then the comparison where one is asked for."""
+    versus = None
+    if arguments.against:  # before anything is measured: a commit that is not there ends it
+        versus = await plan_versus(order.root, arguments.against, arguments.users, arguments.workers, arguments.output)
+    stats = await measure(order)
+    judged = judge_load(stats, order.load)
+    told = told_of_objectives(judged, stats, order.load)
+    return told if versus is None else add_comparison(told, await compare(order, versus), versus)
+
+
+async def _until_interrupted[T](work: Coroutine[object, object, T]) -> T:
+    """Measure; SIGINT and SIGTERM end the users and the services first."""
+    measuring = asyncio.ensure_future(work)
 
     def end() -> None:
         if not measuring.cancelling():  # a second signal would cut the cleaning up
@@ -137,29 +123,46 @@ async def _until_interrupted(order: Order) -> Stats:
         raise KeyboardInterrupt from error
 
 
-def tell(
-    judged: Judged, stats: Stats, console: Console, environment: Mapping[str, str], as_object: object | None
-) -> None:
+def told_of_objectives(judged: Judged, stats: Stats, limits: LoadSection) -> Told:
+    """Say what came of the objectives."""
+    title = f"Load: {'not kept' if judged.reasons else 'kept'}"
+    value = as_json(stats, limits, judged.reasons)
+    return Told(title, render_objectives(judged, stats), judged.verdict, value, judged.reasons)
+
+
+def add_comparison(told: Told, run: Run | str, versus: Versus) -> Told:
+    """Add what came of the comparison, and its page; a base that cannot serve leaves it to the objectives."""
+    if isinstance(run, str):
+        reason = f"nothing to compare with: {run}"
+        verdict = replace(told.verdict, reason=f"{told.verdict.reason}; {reason}")
+        value = {**told.value, "comparison": None, "reasons": [*told.reasons, reason]}
+        return replace(told, verdict=verdict, value=value, reasons=(*told.reasons, reason), warning=reason)
+    found = verdict_of(run)
+    reasons = (*told.reasons, found.reason)
+    value = {
+        **told.value,
+        "ok": told.verdict.passed and found.passed,
+        **comparison_as_json(run.comparison),
+        "commits": run.commits,
+        "users": run.users,
+        "measured_s": round(run.measured_s, 1),
+        "faults": list(run.faults),
+        "reasons": list(reasons) if not (told.verdict.passed and found.passed) else [],
+    }
+    verdict = worst([told.verdict, found])
+    if verdict.passed:
+        verdict = replace(verdict, reason=f"{told.verdict.reason}; {found.reason}")
+    tables = (*told.tables, render_table(run.comparison, run.epochs))
+    pages = ((versus.output / PAGE, render_load_page(run)),)
+    return Told(f"{told.title}, {found.reason}", tables, verdict, value, reasons, pages=pages)
+
+
+def tell(told: Told, console: Console, environment: Mapping[str, str], *, as_object: bool) -> None:
     """Give the result on stdout, as tables or as one object, and the tables to the step's summary."""
-    held = [("figure", "measured", "limit", ""), *(row.row for row in judged.held)]
-    endpoints = [("request", "count", "failed", "p50", "p95"), *_endpoint_rows(stats)]
-    console.result(f"{as_text(held)}\n\n{as_text(endpoints)}" if as_object is None else as_object)
-    title = f"## Load: {'not kept' if judged.reasons else 'kept'}"
-    reasons = [f"- {for_markdown(reason)}" for reason in judged.reasons]
-    parts = [title, as_markdown(held), *reasons, as_markdown(endpoints)]
-    append_summary(environment, console.redact("\n\n".join(parts)) + "\n")
-
-
-def _endpoint_rows(stats: Stats) -> list[tuple[str, ...]]:
-    return [
-        (
-            plain(row.name),
-            str(row.requests),
-            str(row.failures),
-            *(_shown(percentile_ms(row.times, p), " ms") for p in (0.5, 0.95)),
-        )
-        for row in stats.endpoints
-    ]
+    console.result(told.value if as_object else "\n\n".join(map(as_text, told.tables)))
+    reasons = [f"- {for_markdown(reason)}" for reason in told.reasons]
+    parts = [f"## {for_markdown(told.title)}", *map(as_markdown, told.tables[:1]), *reasons]
+    append_summary(environment, console.redact("\n\n".join([*parts, *map(as_markdown, told.tables[1:])])) + "\n")
 
 
 def as_json(stats: Stats | None, limits: LoadSection | None, reasons: tuple[str, ...]) -> dict[str, object]:
@@ -167,20 +170,24 @@ def as_json(stats: Stats | None, limits: LoadSection | None, reasons: tuple[str,
     return {
         "version": 1,
         "ok": stats is not None and not reasons,
-        "figures": _figures(stats) if stats else None,
+        "figures": figures_of(stats) if stats else None,
         "limits": limits.model_dump() if limits else None,
         "reasons": list(reasons),
     }
 
 
-def _figures(stats: Stats) -> dict[str, object]:
-    return {
-        "requests": stats.requests,
-        "failures": stats.failures,
-        "error_rate": stats.error_rate,
-        "per_s": stats.per_s,
-        "window_s": stats.window_s,
-        "p50_ms": percentile_ms(stats.times, 0.5),
-        "p95_ms": percentile_ms(stats.times, 0.95),
-        "p99_ms": percentile_ms(stats.times, 0.99),
-    }
+def comparison_as_json(comparison: Comparison) -> dict[str, object]:
+    """Give a comparison for tools; `change` is head against base as a share, `p` for "slower", of all metrics."""
+    metrics = [
+        {
+            "metric": row.metric.name,
+            "finding": row.finding,
+            "change": round(row.change, 5),
+            "p": row.p,
+            "ruled_out": row.metric.ruled_out if row.ruled_out else None,
+        }
+        for row in comparison.measured
+    ]
+    verdict = comparison.verdict
+    told = {"verdict": verdict.outcome, "reason": verdict.reason, "epochs": comparison.epochs, "metrics": metrics}
+    return {"comparison": told}

@@ -2,171 +2,156 @@
 
 A lock is right when pip-compile gives it byte for byte from the .in files and its own pins, and when every hash in it
 is of a file that the package index has for that version. `check` writes nothing here; the others write all or nothing.
+
+On a laptop `check` believes the committed fingerprint: where it holds, the texts are judged by themselves and nobody is
+asked. So there a lock that was falsified together with its fingerprint passes; under CI, where the fingerprint is not
+looked at, it does not. What loads slowly is imported where it is needed: without that a check that asks nobody takes
+longer than its work.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from scripts.clock import Clock, SystemClock
+from scripts.clock import SystemClock
 from scripts.console import Console
 from scripts.errors import UsageError
-from scripts.gates.hashes import hashes_for, judge_hashes, names_of
-from scripts.gates.index import Index, secrets_in
-from scripts.gates.pins import Texts, compare, judge_texts, read_pins, render_diff, render_table, with_hashes
-from scripts.gates.resolving import Resolved, copied, resolving
-from scripts.interpreters import read_wanted
-from scripts.redaction import Redactor
+from scripts.gates.fingerprint import FILE, holds, is_ci, read_fingerprint, read_sources, render_fingerprint
+from scripts.gates.lockfiles import (
+    MEND,
+    ROOT,
+    Finding,
+    Gate,
+    expect_python,
+    expect_sources,
+    paths,
+    read_bytes,
+    write_all,
+)
+from scripts.gates.pins import Texts, compare, judge_texts, read_pins, render_table
+from scripts.redaction import Redactor, Secret
 
-ROOT = Path(__file__).resolve().parents[2]
-LOCKS = ("requirements", "scripts/requirements", "requirements-dev")  # in this order: each keeps to those before it
 FAILED = 10
-MEND = "python3 -m scripts lock"
 SHOWN = 30  # findings
 TOLD = 3  # findings that the last line repeats
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong, in a line, and what shows it."""
-
-    what: str
-    detail: str = ""
-    next_step: str = MEND
-
-
-@dataclass(frozen=True)
-class Gate:
-    """A checkout, and what its locks are judged with."""
-
-    root: Path
-    environment: Mapping[str, str]
-    console: Console
-    clock: Clock
-
-
-@dataclass(frozen=True)
-class Renewed:
-    """The locks before and after; the same, where something was found that keeps them from being written."""
-
-    old: Texts
-    new: Texts
-    found: Sequence[Finding] = ()
+ADDRESSES = ("PIP_INDEX_URL", "PIP_AUDIT_OSV_URL")  # may hold a password
+UNCHANGED = f"nothing changed since they were resolved, says {FILE}; `{MEND} check --resolve` asks the index"
+UNMARKED = f"`{MEND}` would write {FILE}, which spares a laptop the resolving"
 
 
 def run(arguments: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Carry out `lock` and give its exit code: 0, or 10 where the locks or the .in files are not right.
 
     Raises:
-        UsageError: a file is missing or cannot be written, or this is not the Python that the locks are made for.
+        UsageError: a file is missing or cannot be written, words do not go together, or this is not the Python that the
+            locks are made for.
         PlatformError: the package index could not be reached, or answered nonsense.
     """
     actions = environment.get("GITHUB_ACTIONS") == "true"
-    url = environment.get("PIP_INDEX_URL", "").strip()
-    console = Console(Redactor(secrets_in(url) if url else ()), actions=actions)
+    console = Console(Redactor(_secrets(environment)), actions=actions)
     gate = Gate(ROOT, environment, console, SystemClock())
+    _expect_words(arguments)
     if arguments.action == "refresh":
-        return refresh(gate, arguments.table)
-    if arguments.table:
-        raise UsageError(f"--table goes with refresh, not with {arguments.action}", means="Nothing was done.")
-    return check(gate) if arguments.action == "check" else pin(gate)
+        return refresh(gate, arguments.table, arguments.cooldown_days)
+    return check(gate, resolve=arguments.resolve) if arguments.action == "check" else pin(gate)
 
 
-def check(gate: Gate) -> int:
+def _secrets(environment: Mapping[str, str]) -> Iterator[Secret]:
+    for name in ADDRESSES:
+        if url := environment.get(name, "").strip():
+            from scripts.gates.index import secrets_in  # late: it loads the client
+
+            yield from secrets_in(url, name)
+
+
+def _expect_words(arguments: argparse.Namespace) -> None:
+    for word, given, action in (("--table", arguments.table, "refresh"), ("--resolve", arguments.resolve, "check")):
+        if given and arguments.action != action:
+            raise UsageError(f"{word} goes with {action}, not with {arguments.action}", means="Nothing was done.")
+    if arguments.cooldown_days < 0:
+        raise UsageError(
+            f"--cooldown-days {arguments.cooldown_days} is less than none",
+            means="Nothing was resolved.",
+            next_step="give the days that a release waits, 0 for none",
+        )
+
+
+def check(gate: Gate, *, resolve: bool = False) -> int:
     """Tell whether the locks are right; nothing is written into the checkout."""
     start_s = gate.clock.monotonic()
-    _expect_python(gate.root)
-    texts = {path: _read(gate.root, path) for path in _paths("txt")}
-    _expect_sources(gate.root)
+    expect_python(gate.root)
+    locks = {path: read_bytes(gate.root, path) for path in paths("txt")}
+    expect_sources(gate.root)
+    texts = {path: content.decode("utf-8", "replace") for path, content in locks.items()}
     # A lock that is wrong by itself is not compared: the difference would show its lines, and perhaps a password.
-    found = [Finding(trouble) for trouble in judge_texts(texts)] or _differences(gate, texts)
-    return _end(gate, found, f"{', '.join(texts)} are what their .in files give", start_s)
+    found = [Finding(trouble) for trouble in judge_texts(texts)]
+    laptop, well = not is_ci(gate.environment), f"{', '.join(texts)} are what their .in files give"
+    known = laptop and holds(gate.root, locks)
+    if known and not resolve:
+        well = f"{well}; {UNCHANGED}"
+    elif not found:
+        from scripts.gates.drift import find_drift
+
+        found = find_drift(gate, texts)
+        well = f"{well}; {UNMARKED}" if laptop and not known else well
+    return _end(gate, found, well, start_s)
 
 
 def pin(gate: Gate) -> int:
     """Pin what the .in files ask for, keeping every pin that still fits and every hash that is right."""
-    return _renew_and_write(gate, upgrade=False)
+    from scripts.gates.renewing import renew
 
-
-def refresh(gate: Gate, table: Path | None) -> int:
-    """Take the newest versions that fit, and tell what changed, as a Markdown table."""
-    if table is not None and (table.is_dir() or not table.parent.is_dir()):
-        raise UsageError(f"{table} cannot be written: its folder must be there", means="Nothing was resolved.")
-    return _renew_and_write(gate, upgrade=True, table=table)
-
-
-def _differences(gate: Gate, texts: Texts) -> list[Finding]:
-    pins = {path: read_pins(text) for path, text in texts.items()}
-    with _index(gate.environment, gate.clock) as index:
-        index.reach()
-        pages = index.fetch_pages(names_of(pin for each in pins.values() for pin in each))
-        resolved = _resolve_at_once(gate, texts)
-        found = _unresolved(index, resolved)
-    for path, result in zip(texts, resolved, strict=True):
-        hashes = {(pin.name, pin.version): pin.hashes for pin in pins[path]}
-        given = with_hashes(result.text, hashes)
-        if not result.trouble and given != texts[path]:
-            source = Path(path).with_suffix(".in").as_posix()
-            found.append(Finding(f"{path} is not what {source} gives", render_diff(path, texts[path], given)))
-    return [*found, *(Finding(trouble) for path in texts for trouble in judge_hashes(path, pins[path], pages))]
-
-
-def _resolve_at_once(gate: Gate, texts: Texts) -> list[Resolved]:
-    """Resolve all three side by side, each in a copy of its own: one reads what another is writing."""
-    with contextlib.ExitStack() as stack:
-        running = []
-        for name in LOCKS:
-            folder = stack.enter_context(copied(gate.root, texts))
-            running.append(stack.enter_context(resolving(folder, name, gate.environment, upgrade=False)))
-        return [each.finish() for each in running]
-
-
-def _unresolved(index: Index, resolved: Sequence[Resolved]) -> list[Finding]:
-    """Tell what could not be resolved; pip calls a package missing when the index is, so the index is asked again."""
-    failed = [(name, each.trouble) for name, each in zip(LOCKS, resolved, strict=False) if each.trouble]
-    if failed:
-        index.reach()
-    step = "mend {}.in, or what it keeps to, then " + MEND
-    return [Finding(f"{name}.in cannot be resolved", trouble, step.format(name)) for name, trouble in failed]
-
-
-def _renew_and_write(gate: Gate, *, upgrade: bool, table: Path | None = None) -> int:
     start_s = gate.clock.monotonic()
-    _expect_python(gate.root)
-    _expect_sources(gate.root)
-    renewed = _renew(gate, upgrade=upgrade)
+    sources = _read_sources(gate)
+    renewed = renew(gate, upgrade=False)
     if renewed.found:
         return _end(gate, renewed.found, "", start_s)
-    changed = {path: text for path, text in renewed.new.items() if text != renewed.old[path]}
-    told = render_table(compare(renewed.old, renewed.new))
-    _write({gate.root / path: text for path, text in changed.items()} | ({table: told} if table else {}))
-    if upgrade:
-        gate.console.result(told.rstrip("\n"))
-    return _end(gate, (), f"written: {', '.join(changed)}" if changed else "nothing changed", start_s)
+    changed = _changes(gate, sources, renewed.old, renewed.new)
+    write_all({gate.root / path: text for path, text in changed.items()})
+    return _end(gate, (), _written(changed), start_s)
 
 
-def _renew(gate: Gate, *, upgrade: bool) -> Renewed:
-    old = {path: _read(gate.root, path, absent="") for path in _paths("txt")}
-    resolved: list[Resolved] = []
-    with _index(gate.environment, gate.clock) as index, copied(gate.root, old) as folder:
-        index.reach()  # where there is no index, pip takes minutes to say that there is no such package
-        for name in LOCKS:
-            with resolving(folder, name, gate.environment, upgrade=upgrade) as resolver:
-                resolved.append(resolver.finish())
-            if found := _unresolved(index, resolved):
-                return Renewed(old, old, found)
-        pages = index.fetch_pages(names_of(pin for each in resolved for pin in read_pins(each.text)))
-    new = {}
-    for (path, before), each in zip(old.items(), resolved, strict=True):
-        hashes = dict(hashes_for(read_pins(each.text), read_pins(before), pages))
-        new[path] = with_hashes(each.text, hashes)
-    wrong = judge_texts(new) or [each for path in new for each in judge_hashes(path, read_pins(new[path]), pages)]
-    return Renewed(old, new, [Finding(each, next_step="ask for something else in the .in file") for each in wrong])
+def refresh(gate: Gate, table: Path | None, cooldown_days: int = 0) -> int:
+    """Take the newest versions that fit and are old enough; tell what changed, what waits, and what is vulnerable."""
+    from scripts.gates.audit import audit, render_audit, tell
+    from scripts.gates.cooldown import render_waiting, tell_waiting
+    from scripts.gates.renewing import renew
+
+    if table is not None and (table.is_dir() or not table.parent.is_dir()):
+        raise UsageError(f"{table} cannot be written: its folder must be there", means="Nothing was resolved.")
+    start_s = gate.clock.monotonic()
+    sources = _read_sources(gate)
+    renewed = renew(gate, upgrade=True, cooldown_days=cooldown_days)
+    if renewed.found:
+        return _end(gate, renewed.found, "", start_s)
+    audited = audit([pin for text in renewed.new.values() for pin in read_pins(text)], gate.environment)
+    changed = _changes(gate, sources, renewed.old, renewed.new)
+    parts = [render_table(compare(renewed.old, renewed.new)), render_waiting(renewed.waiting, cooldown_days)]
+    told = gate.console.redact("\n".join(filter(None, [*parts, render_audit(audited)])))
+    write_all({gate.root / path: text for path, text in changed.items()} | ({table: told} if table else {}))
+    for line in (*tell_waiting(renewed.waiting), *tell(audited)):
+        gate.console.warn(line)
+    gate.console.result(told.rstrip("\n"))
+    return _end(gate, (), _written(changed), start_s)
+
+
+def _read_sources(gate: Gate) -> Mapping[str, bytes]:
+    expect_python(gate.root)
+    expect_sources(gate.root)
+    return read_sources(gate.root, paths("txt"))
+
+
+def _changes(gate: Gate, sources: Mapping[str, bytes], old: Texts, new: Texts) -> Texts:
+    """Give the locks that change, and the fingerprint if it does."""
+    mark = render_fingerprint(sources, {path: text.encode() for path, text in new.items()})
+    changed = {path: text for path, text in new.items() if text != old[path]}
+    return changed if mark == read_fingerprint(gate.root) else {**changed, FILE: mark}
+
+
+def _written(changed: Texts) -> str:
+    return f"written: {', '.join(changed)}" if changed else "nothing changed"
 
 
 def _end(gate: Gate, found: Sequence[Finding], well: str, start_s: float) -> int:
@@ -179,66 +164,3 @@ def _end(gate: Gate, found: Sequence[Finding], well: str, start_s: float) -> int
     reason = f"{what}. Next: {steps}" if found else well
     gate.console.end("lock", "fail" if found else "pass", reason, gate.clock.monotonic() - start_s)
     return FAILED if found else 0
-
-
-def _index(environment: Mapping[str, str], clock: Clock) -> Index:
-    url = environment.get("PIP_INDEX_URL", "").strip()
-    if not url:
-        from piptools.repositories import PyPIRepository  # late: it loads the whole of pip
-
-        url = PyPIRepository.DEFAULT_INDEX_URL
-    return Index(url, environment, clock)
-
-
-def _expect_python(root: Path) -> None:
-    """Refuse another Python than the locks are made for: what a package needs depends on it."""
-    running, wanted = f"{sys.version_info.major}.{sys.version_info.minor}", read_wanted(root)
-    if running != wanted:
-        raise UsageError(
-            f"the locks are made for Python {wanted}, as .python-version says, and this is {running}",
-            means="It would give others.",
-            next_step=f"install Python {wanted}, remove .venv, then run the command again",
-        )
-
-
-def _expect_sources(root: Path) -> None:
-    for path in _paths("in"):
-        _read(root, path)
-
-
-def _paths(suffix: str) -> list[str]:
-    return [f"{name}.{suffix}" for name in LOCKS]
-
-
-def _read(root: Path, path: str, absent: str | None = None) -> str:
-    """Read a file as it is, its line ends too."""
-    try:
-        return (root / path).read_bytes().decode("utf-8", "replace")
-    except OSError as error:
-        if absent is not None and isinstance(error, FileNotFoundError):
-            return absent
-        raise UsageError(
-            f"{path} cannot be read: {error.strerror}",
-            means="Without it the locks cannot be judged.",
-            next_step=MEND if path.endswith(".txt") else f"git checkout -- {path}",
-        ) from error
-
-
-def _write(files: Mapping[Path, str]) -> None:
-    """Write files, all or none, by drafts and renames, so that no reader sees half of one."""
-    drafts = {path: path.with_name(f"{path.name}.part") for path in files}
-    try:
-        for path, draft in drafts.items():
-            draft.write_bytes(files[path].encode())
-        for path, draft in drafts.items():
-            draft.replace(path)
-    except OSError as error:
-        raise UsageError(
-            f"{', '.join(path.name for path in files)} cannot be written: {error.strerror}",
-            means="The locks are as they were.",
-            next_step="look at the folder's rights and at the free space",
-        ) from error
-    finally:
-        for draft in drafts.values():
-            with contextlib.suppress(OSError):
-                draft.unlink()

@@ -1,6 +1,6 @@
 """Starts the service of a checkout as production does, puts locust's users on it, and gives what they measured.
 
-What the figures mean is decided in `scripts.gates.load`.
+What the figures mean is decided in `scripts.gates.objectives`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ async def measure(order: Order, clock: Clock | None = None) -> Stats:
                 variables = {**order.environment, **order.blueprint.variables}
                 instance = await supervisor.start(artifact, variables, instance_id="service")
                 witness = Witness(client, clock, (order.check,), 1)
-                await _until_ready(order, instance, witness, Deadline.after(clock, order.ready_limit_s))
+                await until_ready(order, instance, witness, Deadline.after(clock, order.ready_limit_s))
                 return await _put_load(order, instance, witness, Path(folder))
         finally:
             client.close()
@@ -66,7 +66,12 @@ def _require(order: Order) -> None:
         )
 
 
-async def _until_ready(order: Order, instance: Instance, witness: Witness, deadline: Deadline) -> None:
+async def until_ready(order: Order, instance: Instance, witness: Witness, deadline: Deadline) -> None:
+    """Ask until the service is ready.
+
+    Raises:
+        PlatformError: it ended, or was not ready by the deadline.
+    """
     reason = "nobody asked"
     while not deadline.passed:
         if not instance.running:
@@ -139,6 +144,7 @@ def locust_command(order: Order, url: str, stats: Path) -> list[str]:
         *(str(order.programs / "locust"), "--headless", "--only-summary", "--locustfile", str(order.root / LOCUSTFILE)),
         *("--host", url, "--users", str(load.users), "--spawn-rate", str(per_s)),
         *("--run-time", f"{math.ceil(load.warmup_s + load.duration_s)}s", "--stop-timeout", str(LAST_ANSWERS_S)),
+        *(("--processes", str(order.workers)) if order.workers > 1 else ()),
         *("--reset-stats", "--exit-code-on-error", str(SOMETHING_FAILED), "--json-file", str(stats)),
     ]
 

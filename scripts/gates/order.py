@@ -41,6 +41,7 @@ class Order:
     say: Callable[[str], None]
     programs: Path = PROGRAMS
     ready_limit_s: float = READY_LIMIT_S
+    workers: int = 1
 
 
 def read_config(path: Path) -> Config:

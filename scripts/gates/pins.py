@@ -166,16 +166,16 @@ def render_table(changes: Collection[Change]) -> str:
     """Give what changed as a Markdown table; all that comes from a lock is code, of letters that end no cell."""
     if not changes:
         return NOTHING_NEWER
-    rows = (f"| {_code(each.name)} | {_versions(each)} | {', '.join(map(_code, each.files))} |" for each in changes)
+    rows = (f"| {code(each.name)} | {_versions(each)} | {', '.join(map(code, each.files))} |" for each in changes)
     return "\n".join(["| package | version | in |", "|---|---|---|", *rows]) + "\n"
 
 
 def _versions(change: Change) -> str:
     if not change.old:
-        return f"added: {_code(change.new)}"
+        return f"added: {code(change.new)}"
     if not change.new:
-        return f"removed: {_code(change.old)}"
-    return f"{_code(change.old)} → {_code(change.new)}{_mark(change.old, change.new)}"
+        return f"removed: {code(change.old)}"
+    return f"{code(change.old)} → {code(change.new)}{_mark(change.old, change.new)}"
 
 
 def _mark(old: str, new: str) -> str:
@@ -188,5 +188,6 @@ def _mark(old: str, new: str) -> str:
     return " **major**" if (before.epoch, before.major) != (after.epoch, after.major) else ""
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
+    """Give a text of a lock or of an index as code, of letters that end neither it nor a cell."""
     return f"`{re.sub(r'[^A-Za-z0-9._!+/-]', '?', text[:100])}`"

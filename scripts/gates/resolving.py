@@ -82,12 +82,14 @@ def copied(root: Path, texts: Texts) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def resolving(folder: Path, name: str, environment: Mapping[str, str], *, upgrade: bool) -> Iterator[Resolver]:
+def resolving(
+    folder: Path, name: str, environment: Mapping[str, str], *, upgrade: bool, limits: Path | None = None
+) -> Iterator[Resolver]:
     """Run pip-compile over one .in file in a folder; it is gone at the end, whatever came in between."""
     log = folder / f"{Path(name).name}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            compile_command(name, upgrade=upgrade),
+            compile_command(name, upgrade=upgrade, limits=limits),
             cwd=folder,
             env=clean_environment(environment),
             stdin=subprocess.DEVNULL,
@@ -102,11 +104,15 @@ def resolving(folder: Path, name: str, environment: Mapping[str, str], *, upgrad
         process.wait()
 
 
-def compile_command(name: str, *, upgrade: bool) -> list[str]:
-    """Give the pip-compile command for one file; no index, link or option of this machine gets into the lock."""
+def compile_command(name: str, *, upgrade: bool, limits: Path | None = None) -> list[str]:
+    """Give the pip-compile command for one file; no index, link or option of this machine gets into the lock.
+
+    A file of limits is a constraints file of ours, and named in the comments of what it gives: no text for a lock.
+    """
     options = ["--quiet", "--strip-extras", "--allow-unsafe"]
     options += ["--no-emit-index-url", "--no-emit-find-links", "--no-emit-trusted-host"]
     options += ["--upgrade"] if upgrade else []
+    options += ["--constraint", str(limits)] if limits else []
     return [str(BIN / "pip-compile"), *options, "--output-file", f"{name}.txt", f"{name}.in"]
 
 

@@ -1,6 +1,6 @@
 """What locust measured, read strictly: figures that make no sense are no figures.
 
-What they mean is decided in `scripts.gates.load`.
+What they mean is decided in `scripts.gates.objectives`.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+LONGEST_LINE = 64 * 1024 * 1024  # bytes, of what a program that talks says at once
 GONE_LIMIT_S = 2.0  # for the kernel to take a killed group away
 
 # Linux kills the child when the rehearsal itself is killed, and no code of ours runs any more: prctl(2), where 1 is
@@ -32,17 +33,23 @@ class Child:
         return self.process.returncode is None
 
 
-async def start_child(command: Sequence[str], *, environment: Mapping[str, str], folder: Path, log: Path) -> Child:
-    """Start a program in a new session with exactly this environment, its output appended to a file."""
+async def start_child(
+    command: Sequence[str], *, environment: Mapping[str, str], folder: Path, log: Path, talks: bool = False
+) -> Child:
+    """Start a program in a new session with exactly this environment, its output appended to a file.
+
+    One that `talks` has pipes for stdin and stdout, and only its stderr goes to the file.
+    """
     with _append(log) as output:
         started = await asyncio.create_subprocess_exec(
             *_dying_with_us(command),
             env=dict(environment),
             cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
+            stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
+            stdout=subprocess.PIPE if talks else output,
+            stderr=output if talks else subprocess.STDOUT,
             start_new_session=True,
+            limit=LONGEST_LINE,
         )
     return Child(started, log)
 

@@ -1,6 +1,5 @@
 """The load gate on real services with a real locust: it measures, it is red where it must be, and leaves nothing."""
 
-import argparse
 import asyncio
 import json
 import os
@@ -16,9 +15,11 @@ from pathlib import Path
 import pytest
 import tomli_w
 
+from scripts.arguments import build_parser
 from scripts.errors import ConfigError, PlatformError
-from scripts.gates.load import judge_load, run
+from scripts.gates.load import run
 from scripts.gates.measuring import measure
+from scripts.gates.objectives import judge_load
 from scripts.gates.order import Order, plan_order, read_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -104,10 +105,12 @@ def test_this_service_bears_its_users(
     monkeypatch.chdir(ROOT)
     config, summary = tmp_path / "slipway.toml", tmp_path / "summary.md"
     config.write_text(
-        with_load(tomllib.loads((ROOT / "slipway.toml").read_text()), {**SHORT, "users": 80, "p95_ms": 5000})
+        with_load(
+            tomllib.loads((ROOT / "slipway.toml").read_text()), {**SHORT, "users": 80, "duration_s": 2, "p95_ms": 5000}
+        )
     )
     environment = {"PATH": os.environ["PATH"], "GITHUB_STEP_SUMMARY": str(summary)}
-    code = run(argparse.Namespace(config=config, json=True), environment)
+    code = run(build_parser().parse_args(["load", "--json", "--config", str(config)]), environment)
     out, err = capsys.readouterr()
     told = json.loads(out)
     assert (code, told["ok"], told["reasons"]) == (0, True, []), err
@@ -149,7 +152,7 @@ def test_a_service_that_ends_at_its_start(
         "GITHUB_STEP_SUMMARY": str(summary),
         "API_TOKEN": "s3cret-word",
     }
-    code = run(argparse.Namespace(config=Path("slipway.toml"), json=True), environment)
+    code = run(build_parser().parse_args(["load", "--json"]), environment)
     out, err = capsys.readouterr()
     told = json.loads(out)
     assert (code, told["ok"], told["figures"], told["limits"]["users"]) == (12, False, None, 5)

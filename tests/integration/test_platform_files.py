@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from jsonschema import Draft202012Validator
 
 from app.settings import COMMIT_VARIABLES
+from scripts.gates.settings_files import SCHEMAS, judge_render
 from tests.integration.servers import ROOT, read_web_service, running_service
 
 SCHEMA = ROOT.parent / "shared" / "data" / "render-blueprint.schema.json"
@@ -54,6 +55,20 @@ def test_the_schema_finds_a_slip(validator: Draft202012Validator, slip: dict[str
     """A slip in the Blueprint, such as an unquoted off, does not pass the check above."""
     blueprint = copy.deepcopy(read_blueprint())
     blueprint["services"][0].update(slip)
+    assert not validator.is_valid(blueprint)
+
+
+DEMANDED = json.loads((SCHEMAS / "render.json").read_text())["$defs"]["service"]["properties"]
+
+
+@pytest.mark.parametrize("key", DEMANDED)
+def test_render_allows_what_lint_demands(validator: Draft202012Validator, key: str) -> None:
+    """Each key that `lint` looks at is one of Render's, and the one value that it demands of some is allowed there."""
+    blueprint = copy.deepcopy(read_blueprint())
+    service = blueprint["services"][0]
+    service[key] = DEMANDED[key].get("const", service.get(key))
+    assert (judge_render(yaml.safe_dump(blueprint)), [*validator.iter_errors(blueprint)]) == ([], [])
+    service[f"{key}s"] = service.pop(key)
     assert not validator.is_valid(blueprint)
 
 

@@ -1,5 +1,6 @@
 """The coverage gate: the parts add up, wherever they ran, and what is missing or torn is red."""
 
+import itertools
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,7 @@ THEN = [(-1, 1), (1, 2), (2, 3), (3, -1)]
 NEVER: list[tuple[int, int]] = []
 SETTINGS = "[run]\nsource = app, scripts\nbranch = true\nparallel = true\npatch = subprocess\n"
 TINY = "[run]\nsource = app\nbranch = true\n"
+CONFIG = 'version = 1\n[[checks]]\nname = "ready"\npath = "/ready"\n'
 ELSEWHERE = "/home/runner/work/app/app"  # a folder of the very name of the package, as GitHub makes it
 
 type Damage = Callable[[Path], None]
@@ -35,6 +37,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (root / name).mkdir(parents=True)
         (root / name / "module.py").write_text(MODULE)
     (root / ".coveragerc").write_text(SETTINGS)
+    (root / "slipway.toml").write_text(CONFIG)
     monkeypatch.chdir(root)
     yield root
     monkeypatch.undo()
@@ -72,8 +75,10 @@ def test_parts_add_up(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert run("coverage", GITHUB_STEP_SUMMARY=str(summary)) == 0
     out, err = capsys.readouterr()
     assert [line.split("  ")[0] for line in out.splitlines()] == ["package", "app", "scripts", "total"]
+    assert "app      4 of 4  2 of 2    100.0 %  80 %   ok\n" in out
     assert "total    8 of 8  4 of 4    100.0 %" in out
-    assert "ok     coverage: 100.0 % of lines and branches are covered" in err
+    assert "ok     coverage: 100.0 % of app, 100.0 % of scripts covered, and 80 % of lines and branches" in err
+    assert "## Coverage: ok\n" in summary.read_text()
     assert "| total | 8 of 8 | 4 of 4 | 100.0 % |" in summary.read_text()
     assert contents(tree) == before
 
@@ -85,8 +90,10 @@ def test_under_the_floor_is_red(tree: Path, tmp_path: Path, capsys: pytest.Captu
     assert run(GITHUB_ACTIONS="true", GITHUB_STEP_SUMMARY=str(summary)) == 10
     out, err = capsys.readouterr()
     assert out.splitlines()[-1] == "scripts/module.py  1 of 4  0 of 2    16.6 %"
-    assert "::error title=coverage%3A fail::58.3 %25 of lines and branches are covered" in err
-    assert "scripts/module.py" in summary.read_text()
+    assert "scripts  1 of 4  0 of 2    16.6 %   80 %   FAIL\n" in out
+    assert "::error title=coverage%3A fail::16.6 %25 of scripts covered, under the floor of 80 %25" in err
+    assert "| scripts | 1 of 4 | 0 of 2 | 16.6 % | 80 % | FAIL |" in summary.read_text()
+    assert "## Coverage: FAIL\n" in summary.read_text()
 
 
 def test_the_service_alone(tree: Path) -> None:
@@ -109,7 +116,9 @@ def test_a_package_that_nobody_ran(tree: Path, capsys: pytest.CaptureFixture[str
     """A package that is missing, or was found and never run, is named: exit 10, however much of the rest is covered."""
     write(tree / ".coverage", arcs)
     assert run() == 10
-    assert f"no line of {missing} was run" in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert f"no line of {missing} was run" in err
+    assert [line.split()[0] for line in out.splitlines() if line.endswith("FAIL")] == missing.split(" and ")
 
 
 def whole(tree: Path) -> Path:
@@ -117,12 +126,13 @@ def whole(tree: Path) -> Path:
     return write(tree / ".coverage", {"app/module.py": ALL, "scripts/module.py": ALL})
 
 
-def put(name: str, content: str = "") -> Damage:
-    """Give what writes a file beside a data file that would pass."""
+def put(name: str, content: str = "", *more: str) -> Damage:
+    """Give what writes a file, or some, beside a data file that would pass."""
 
     def damage(tree: Path) -> None:
         whole(tree)
-        (tree / name).write_text(content)
+        for path, text in itertools.batched((name, content, *more), 2):
+            (tree / path).write_text(text)
 
     return damage
 
@@ -171,6 +181,12 @@ def lose_settings(tree: Path) -> None:
     (tree / ".coveragerc").unlink()
 
 
+def lose_floors(tree: Path) -> None:
+    """Have no slipway.toml."""
+    whole(tree)
+    (tree / "slipway.toml").unlink()
+
+
 @pytest.mark.parametrize(
     ("damage", "expected"),
     [
@@ -192,6 +208,13 @@ def lose_settings(tree: Path) -> None:
         (lose_settings, ".coveragerc is not there"),
         (put(".coveragerc", "[run]\nbranch = maybe\n"), ".coveragerc: "),
         (put(".coveragerc", "source = app\n"), ".coveragerc: "),
+        (put(".coveragerc", f"{SETTINGS}[report]\nignore_errors = true\n", "app/module.py", "def"), "Couldn't parse"),
+        (lose_floors, "slipway.toml cannot be read"),
+        (put("slipway.toml", "version = "), "slipway.toml cannot be read"),
+        (put("slipway.toml", f"{CONFIG}[coverage]\nfloor = 101\n"), "coverage.floor"),
+        (put("slipway.toml", f"{CONFIG}[coverage]\nfloor = 79.5\n"), "coverage.floor"),
+        (put("slipway.toml", f"{CONFIG}[coverage]\nfloor = true\n"), "coverage.floor"),
+        (put("slipway.toml", f"{CONFIG}[coverage]\nflor = 80\n"), "flor"),
     ],
 )
 def test_what_cannot_be_added_up_is_red(
@@ -227,29 +250,58 @@ def test_where_data_is_looked_for(tree: Path) -> None:
 
 def row(name: str, covered: int, everything: int, *, ran: bool = True) -> Covered:
     """Give a file of which so many lines are covered."""
-    return Covered(name, name.split("/", 1)[0], Sum((covered, everything)), ran)
+    return Covered(name, name.split("/", 1)[0], Sum((covered, everything)), frozenset({1} if ran else ()))
 
 
 @pytest.mark.parametrize(
     ("rows", "code"),
     [
         ([row("app/a.py", 80, 100)], 0),
+        ([row("app/a.py", 79, 100)], 10),
         ([row("app/a.py", 79_999, 100_000)], 10),
-        ([row("app/a.py", 79, 100), row("scripts/b.py", 81, 100)], 0),
+        ([row("app/a.py", 80, 100), row("scripts/b.py", 80, 100)], 0),
+        ([row("app/a.py", 79, 100), row("scripts/b.py", 100_000, 100_000)], 10),
+        ([row("app/a.py", 100_000, 100_000), row("scripts/b.py", 79, 100)], 10),
+        ([row("app/a.py", 60, 100), row("app/c.py", 100, 100)], 0),
         ([row("app/a.py", 100, 100, ran=False)], 10),
         ([row("app/__init__.py", 0, 0, ran=False), row("app/a.py", 1, 1)], 0),
         ([], 10),
     ],
 )
-def test_the_floor_is_exact(rows: list[Covered], code: int) -> None:
-    """The sum is held against the floor without rounding, and nothing at all never reaches it."""
-    packages = ["app", "scripts"] if len(rows) == 2 and rows[1].package == "scripts" else ["app"]
+def test_the_floor_is_exact_and_holds_for_each_package(rows: list[Covered], code: int) -> None:
+    """Each package is held against the floor alone and without rounding, and nothing at all never reaches it."""
+    packages = sorted({row.package for row in rows}) or ["app"]
     assert judge_coverage(rows, packages, 80).exit_code == code
 
 
-def test_a_share_is_not_rounded_up() -> None:
+def test_only_what_is_under_the_floor_is_named() -> None:
+    """The reason names the packages that are to be mended, each with its share."""
+    rows = [row("app/a.py", 79, 100), row("scripts/b.py", 95, 100), row("lib/c.py", 1, 100)]
+    verdict = judge_coverage(rows, ["app", "scripts", "lib"], 80)
+    assert verdict.reason == "79.0 % of app, 1.0 % of lib covered, under the floor of 80 % of lines and branches"
+
+
+@pytest.mark.parametrize(("floor", "code"), [(66, 0), (67, 10)])
+def test_the_floor_is_the_one_of_the_configuration(tree: Path, floor: int, code: int) -> None:
+    """Four of the six lines and branches of a package are enough for 66 % and not for 67 %; --config names the file."""
+    write(tree / ".coverage", {"app/module.py": ALL, "scripts/module.py": ELSE})
+    (tree / "other.toml").write_text(f"{CONFIG}[coverage]\nfloor = {floor}\n")
+    assert run("--config", "other.toml") == code
+
+
+@pytest.mark.parametrize(
+    ("covered", "everything", "told"),
+    [
+        (7999, 10_000, "79.9 %"),
+        (289, 1000, "28.9 %"),
+        (999_999, 1_000_000, "99.9 %"),
+        (0, 0, "100.0 %"),
+        (0, 7, "0.0 %"),
+    ],
+)
+def test_a_share_is_not_rounded_up(covered: int, everything: int, told: str) -> None:
     """79.99 % reads as 79.9 %, so that no red result looks like a green one."""
-    assert render_packages([row("app/a.py", 7999, 10_000)], ["app"])[-1][-1] == "79.9 %"
+    assert render_packages([row("app/a.py", covered, everything)], ["app"], 80)[-1][3] == told
 
 
 def test_the_ten_least_covered() -> None:
@@ -268,6 +320,7 @@ def test_real_data_of_two_checkouts(tmp_path: Path) -> None:
     for name, word in (("three", ""), ("one", "2"), ("two", "3")):
         (tmp_path / name / "app").mkdir(parents=True)
         (tmp_path / name / ".coveragerc").write_text(TINY)
+        (tmp_path / name / "slipway.toml").write_text(CONFIG)
         (tmp_path / name / "app" / "__init__.py").touch()
         (tmp_path / name / "app" / "it.py").write_text(
             "import sys\nif sys.argv[1] == '2':\n    a = 1\nelse:\n    a = 2\n"

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -9,10 +10,11 @@ import pytest
 from packaging.tags import sys_tags
 
 from scripts.errors import ConfigError, PlatformError, PlatformUnreachable, SlipwayError
+from scripts.gates.cooldown import ages_of
 from scripts.gates.hashes import hashes_for, judge_hashes, known_of
 from scripts.gates.index import JSON, LARGEST_PAGE, Index
 from scripts.gates.pins import Pin
-from tests.unit.fakes import FakeClock, Reply, Script
+from tests.unit.fakes import START, FakeClock, Reply, Script
 
 HERE = str(next(iter(sys_tags())))
 WHEEL, OTHER, SDIST, NEWER = "a" * 64, "b" * 64, "c" * 64, "d" * 64
@@ -115,6 +117,56 @@ def test_reads_both_forms_of_a_page() -> None:
     assert ask(answer(links({"one-1.0%2Blocal.tar.gz": SDIST}), "text/html")) == {"one-1.0+local.tar.gz": SDIST}
     upper = json.dumps({"files": [{"filename": "one", "hashes": {"sha256": WHEEL.upper()}}, {"filename": "two"}, 3]})
     assert ask(answer(upper.encode())) == {"one": WHEEL}
+
+
+@pytest.mark.parametrize(
+    ("told", "moment"),
+    [
+        ("2026-01-02T03:04:05.678901Z", datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)),
+        ("2026-01-02T03:04:05Z", datetime(2026, 1, 2, 3, 4, 5, 0, UTC)),
+        ("2026-01-02T05:04:05+02:00", datetime(2026, 1, 2, 3, 4, 5, 0, UTC)),
+        ("2026-01-02T03:04:05", None),
+        ("2026-01-02", None),
+        ("yesterday", None),
+        ("99999-01-02T03:04:05Z", None),
+        ("2026-01-02T03:04:05Z" * 1000, None),
+        ("", None),
+        (1_767_323_045, None),
+        (None, None),
+        ({}, None),
+        ([], None),
+    ],
+    ids=lambda value: f"{value!r:.30}",
+)
+def test_reads_when_a_file_was_uploaded(told: object, moment: datetime | None) -> None:
+    """A time of upload is one with a zone; of anything else, and on a page of links, none is known."""
+    row = {"filename": "one-1.0.zip", "hashes": {"sha256": WHEEL}, "upload-time": told}
+    for line, when in (
+        (answer(json.dumps({"files": [row]}).encode()), moment),
+        (answer(links({"one-1.0.zip": WHEEL}), "text/html"), None),
+        (answer(page({"one-1.0.zip": WHEEL})), None),
+    ):
+        script = Script(line)
+        with Index("https://index.example/simple/", {}, FakeClock(), script.transport) as index:
+            assert index.fetch_uploads(["one", "one"]) == {"one": {"one-1.0.zip": when}}
+            assert index.fetch_pages(["one"]) == {"one": {"one-1.0.zip": WHEEL}}
+        assert len(script.requests) == 1  # what is judged and what is written rest on one answer
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
+def test_times_at_the_end_of_time_are_ages_too(moment: str) -> None:
+    """A time of upload that no clock reaches is very old, or not there yet, and no error."""
+    script = Script(
+        answer(
+            json.dumps(
+                {"files": [{"filename": "one-1.0.zip", "hashes": {"sha256": WHEEL}, "upload-time": moment}]}
+            ).encode()
+        )
+    )
+    with Index("https://index.example/simple/", {}, FakeClock(), script.transport) as index:
+        (age,) = ages_of(index.fetch_uploads(["one"])["one"], START).values()
+    assert age is not None
+    assert (age > 7) is moment.startswith("0001")
 
 
 @pytest.mark.parametrize(

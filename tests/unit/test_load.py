@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from scripts.config import Config, LoadSection, parse
 from scripts.console import Console
 from scripts.errors import ConfigError, PlatformError, SlipwayError
-from scripts.gates.load import LEAST_REQUESTS, as_json, judge_load, tell
+from scripts.gates.load import as_json, tell, told_of_objectives
 from scripts.gates.measuring import find_faults, locust_command
+from scripts.gates.objectives import LEAST_REQUESTS, judge_load
 from scripts.gates.order import choose_check, plan_order, read_config, secrets_in
 from scripts.gates.stats import Endpoint, Stats, percentile_ms, read_stats
 from scripts.gates.tables import append_summary, as_markdown, as_text
@@ -349,7 +350,8 @@ def test_names_from_the_locustfile_stay_text(tmp_path: Path) -> None:
     out, err = io.StringIO(), io.StringIO()
     summary = tmp_path / "summary.md"
     console = Console(actions=True, out=out, err=err)
-    tell(judge_load(stats, LIMITS), stats, console, {"GITHUB_STEP_SUMMARY": str(summary)}, None)
+    told = told_of_objectives(judge_load(stats, LIMITS), stats, LIMITS)
+    tell(told, console, {"GITHUB_STEP_SUMMARY": str(summary)}, as_object=False)
     assert not [line for line in out.getvalue().splitlines() if line.lstrip().startswith("::")]
     text = summary.read_text()
     assert "## Load: not kept" in text

@@ -17,7 +17,7 @@ import pytest
 from packaging.utils import parse_wheel_filename
 
 from scripts.gates.index import Index
-from scripts.gates.lock import LOCKS, ROOT
+from scripts.gates.lockfiles import LOCKS, ROOT
 from tests.package_index import PackageIndex, normal, read_hashes, read_locks
 from tests.unit.fakes import FakeClock
 
@@ -229,6 +229,23 @@ def test_json_links_are_those_of_the_page() -> None:
         (file,) = releases[version]
         assert file["digests"] == {"sha256": sha256}
         assert f'href="{file["url"].removeprefix(index.base)}"'.encode() in body_of(index, "/simple/one/")
+
+
+def test_times_of_uploads_are_told_to_who_asks_for_json() -> None:
+    """Who asks for JSON learns when each file was uploaded, as far as it is known; who asks for HTML gets links."""
+    times = {"one==1": "2026-01-01T00:00:00Z", B: "2026-02-02T00:00:00Z"}
+    with PackageIndex(packages={"one": {"1": [A, B], "2": ["c" * 64]}}, uploaded=times) as index:
+        with Index(index.url, {}, FakeClock()) as reader:
+            uploads, pages = reader.fetch_uploads(["one"])["one"], reader.fetch_pages(["one"])["one"]
+        told = {pages[name]: moment and moment.isoformat() for name, moment in uploads.items()}
+        assert told == {A: "2026-01-01T00:00:00+00:00", B: "2026-02-02T00:00:00+00:00", "c" * 64: None}
+        assert fetch(index, "/simple/one/")[0].headers.get_content_type() == "text/html"
+
+
+def test_what_is_not_installed_may_need_something() -> None:
+    """A made-up version needs what it is told to need."""
+    index = PackageIndex(packages={"one": {"1": [A]}}, needs={"one==1": "two<2"})
+    assert b"\nRequires-Dist: two<2\n" in body_of(index, "/files/one-1-1-py30-none-any.whl.metadata")
 
 
 def test_names_have_one_spelling() -> None:

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pip._internal.req.req_file import preprocess
 
-from scripts.gates.lock import LOCKS
+from scripts.gates.lockfiles import LOCKS
 from scripts.gates.pins import (
     NOTHING_NEWER,
     Change,

@@ -24,8 +24,9 @@ from scripts.cli import main
 from scripts.client import Client
 from scripts.clock import Clock, Deadline, SystemClock
 from scripts.errors import ConfigError, OutcomeUnknown, PlatformError, PlatformUnreachable, SlipwayError, UsageError
+from scripts.gates.fingerprint import FILE, holds
 from scripts.proposal import LARGEST_FILE, LARGEST_TABLE, LOCKS, count_changes, judge_lock, render_body, render_foreign
-from scripts.propose import run, run_with
+from scripts.propose import make_fingerprint, run, run_with
 from scripts.pull_request import BRANCH
 from tests.github_api import FOREVER_S, Fault, GitHubApi, emulated_github, make_bare
 from tests.github_repository import LONGEST_BODY, REPOSITORY, TOKEN, Pull
@@ -64,6 +65,14 @@ NEWER = {
 }
 
 
+SOURCES = {
+    ".python-version": "3.13\n",
+    "requirements.in": "httpx\n",
+    "scripts/requirements.in": "-c ../requirements.txt\nhttpx\n",
+    "requirements-dev.in": "-c requirements.txt\nhttpx\n",
+}
+
+
 def blob_of(text: str) -> str:
     """Give git's id of a file."""
     return hashlib.sha1(f"blob {len(text)}\0{text}".encode(), usedforsecurity=False).hexdigest()
@@ -78,9 +87,10 @@ def write(folder: Path, files: Mapping[str, str]) -> None:
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a repository with three locks and another file."""
+    """Make a repository with three locks, what they are made from, their fingerprint, and another file."""
     folder = tmp_path_factory.mktemp("checkout")
-    write(folder, {**OLD, "app/main.py": "app\n"})
+    write(folder, {**OLD, **SOURCES, "app/main.py": "app\n"})
+    write(folder, {FILE: make_fingerprint(folder, OLD)})
     who = ("-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false")
     for words in (("init", "-q", "-b", "main"), ("add", "."), ("commit", "-q", "-m", "only")):
         subprocess.run(["git", "-C", str(folder), *who, *words], check=True)
@@ -147,6 +157,8 @@ class Job:
         told = self.api.run_git("log", "-1", "--format=%P", "--raw", "--no-abbrev", BRANCH).splitlines()
         assert told[0] == self.base
         rows = [row.split() for row in told[2:]]
+        assert FILE in {row[5] for row in rows}
+        rows = [row for row in rows if row[5] != FILE]
         assert {row[5]: (*row[:2], row[3]) for row in rows} == {
             path: (":100644", "100644", blob_of(text)) for path, text in files.items()
         }
@@ -206,6 +218,21 @@ def test_only_what_differs_is_in_the_branch(job: Job) -> None:
     (job.folder / "newer" / "link").symlink_to("/etc/passwd")
     assert job.run() == 0
     job.check_complete({"scripts/requirements.txt": NEWER["scripts/requirements.txt"]})
+
+
+@pytest.mark.parametrize("brought", ["", "sha256:" + "0" * 64 + "\n"])
+def test_the_fingerprint_is_that_of_the_proposed_tree(job: Job, tmp_path: Path, brought: str) -> None:
+    """What is proposed holds its own fingerprint, of its locks and our .in files; a brought one is ignored."""
+    if brought:
+        (job.folder / "newer" / FILE).write_text(brought)
+    (job.folder / "newer" / "requirements.in").write_text("evil\n")
+    assert job.run() == 0
+    tree = tmp_path / "tree"
+    write(tree, {path: job.api.run_git("show", f"{BRANCH}:{path}") + "\n" for path in (*LOCKS, *SOURCES, FILE)})
+    locks = {path: (tree / path).read_bytes() for path in LOCKS}
+    assert holds(tree, locks)
+    (tree / "requirements.in").write_text("evil\n")
+    assert not holds(tree, locks)
 
 
 @pytest.mark.parametrize("files", [OLD, {"requirements.txt": OLD["requirements.txt"]}])
@@ -279,6 +306,7 @@ def test_what_was_merged_meanwhile_is_nothing_to_propose(job: Job, capsys: pytes
 def test_a_base_that_has_it_all_is_nothing_to_propose(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the checkout differs from the commit that GitHub tells, an empty commit is not proposed."""
     monkeypatch.chdir(job.folder)
+    write(job.folder, SOURCES)
     job.bring(OLD)
     assert job.run() == 0
     assert job.asked == FIRST_RUN[:2]

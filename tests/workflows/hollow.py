@@ -74,5 +74,6 @@ def _hollow_step(job: str, step: Mapping[str, Any], fates: Fates) -> dict[str, A
     name = step_name(step)
     names = {name, f"{job}: {name}"}
     kept = {key: step[key] for key in KEPT_OF_STEP if key in step}
-    run = step["run"] if names & fates.real else f"exit {int(bool(names & fates.failing))}"
-    return {**kept, "name": name, "run": run}
+    if names & fates.real:
+        return {**kept, "name": name, "run": step["run"], "env": step.get("env", {})}
+    return {**kept, "name": name, "run": f"exit {int(bool(names & fates.failing))}"}

@@ -5,6 +5,7 @@ on to jobs with `always()`. A cancel cannot be tried: act begins no job after on
 """
 
 import asyncio
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,11 @@ from typing import Any
 import pytest
 import yaml
 
+from scripts.rehearsal.supervisor import SYSTEM_PATH
 from tests.workflows.act import Event, Machine, Run, find_processes, run_event
 from tests.workflows.hollow import WORKFLOWS, Fates, hollow, read_jobs, read_workflow, step_name
 
+ROOT = Path(__file__).resolve().parents[2]
 COMMIT = "0" * 40
 PUSH = {"ref": "refs/heads/main", "after": COMMIT, "deleted": False}
 FORWARD = ["Plan", "Keep the baseline", "Deploy", "Verify", "Promote", "Bake"]
@@ -66,7 +69,8 @@ def run_hollowed(folder: Path, workflow: Mapping[str, Any], *, targets: str, inp
     path = folder / "repository" / ".github" / "workflows" / "hollow.yml"
     path.parent.mkdir(parents=True)
     path.write_text(yaml.safe_dump(workflow))
-    machine = Machine(folder / "machine", folder, folder)
+    ours = {"PATH": f"{Path(sys.executable).parent}:{SYSTEM_PATH}", "PYTHONPATH": str(ROOT)}  # for a step that is real
+    machine = Machine(folder / "machine", folder, folder, ours)
     variables = {"SLIPWAY_TARGETS": targets} if targets else {}
     name, payload = ("workflow_dispatch", {"inputs": dict(inputs)}) if inputs else ("push", PUSH)
     event = Event(name, payload, variables=variables)
@@ -223,7 +227,7 @@ def run_required(folder: Path, failing: set[str], skipped: set[str]) -> str:
     """Run checks.yml with jobs that fail or are skipped, and only the required one real; say how that one ended."""
     jobs = read_jobs("checks.yml")
     last_steps = {step_name(jobs[job]["steps"][-1]) for job in failing}
-    real = {step_name(step) for step in jobs["required"]["steps"]}
+    real = {f"required: {step_name(jobs['required']['steps'][-1])}"}
     return run_hollow(folder, "checks.yml", Fates(last_steps, real, skipped)).jobs["required"]
 
 

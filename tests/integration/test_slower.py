@@ -1,0 +1,280 @@
+"""Whether a change makes a service slower, on real commits, real services and locust's real users.
+
+`SLIPWAY_REPEAT=10 python3 -m scripts test --all -- tests/integration/test_slower.py` plays what is slow ten times.
+"""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scripts.arguments import build_parser
+from scripts.errors import ConfigError, PlatformError, UsageError
+from scripts.gates.cpu import cpu_seconds
+from scripts.gates.load import run
+from scripts.gates.recorded import Run
+from scripts.gates.slower import Finding
+from scripts.gates.versus import Versus, compare, plan_versus, verdict_of
+from scripts.rehearsal.clone import ENTRY
+from scripts.release import Sha
+from scripts.verdict import Outcome
+from tests.integration.test_load import SERVICE, checkout, order_for, still_running
+
+ROOT = Path(__file__).resolve().parents[2]
+TIMES = range(int(os.environ.get("SLIPWAY_REPEAT", "1")))
+AT_MOST_S = 100.0  # of measuring
+
+# A layer around the service, in which a request takes longer: it waits, as for a database, or it computes.
+LAYER = """
+
+class _Layer:
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] == "http" and not scope["path"].startswith("/health"):
+            WORK
+        await self.app(scope, receive, send)
+
+
+app = _Layer(app)
+"""
+WAITS = "import asyncio; await asyncio.sleep({ms} / 1000)"
+COMPUTES = "import time; end = time.thread_time() + {ms} / 1000\n            while time.thread_time() < end: pass"
+
+
+def git(folder: Path, *words: str) -> str:
+    """Run git in a folder, as somebody."""
+    who = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
+    return subprocess.run(["git", "-C", str(folder), *who, *words], check=True, capture_output=True, text=True).stdout
+
+
+def commit(folder: Path, changes: dict[str, str]) -> str:
+    """Commit files, and give the commit."""
+    for name, content in changes.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content)
+    git(folder, "add", "-A")
+    git(folder, "commit", "--quiet", "--allow-empty", "-m", "change")
+    return git(folder, "rev-parse", "HEAD").strip()
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Iterator[Path]:
+    """Give a repository of a tiny service and its users, with one commit; at the end nothing of it runs."""
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    checkout(folder)
+    git(folder, "init", "--quiet", "-b", "main")
+    commit(folder, {})
+    yield folder
+    assert still_running(folder) == []
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Path]:
+    """Give a clone of this repository; at the end nothing of it runs."""
+    folder = tmp_path / "repository"
+    subprocess.run(["git", "clone", "--quiet", "--no-local", str(ROOT), str(folder)], check=True)
+    yield folder
+    assert still_running(folder) == []
+
+
+def compared(folder: Path, against: str = "HEAD~1", users: int | None = None) -> Run | str:
+    """Compare HEAD with another commit."""
+    said: list[str] = []
+
+    async def work() -> Run | str:
+        versus = await plan_versus(folder, against, users, 1, folder.parent / "out")
+        return await compare(order_for(folder, said.append), versus)
+
+    return asyncio.run(work())
+
+
+def with_layer(folder: Path, work: str) -> str:
+    """Commit the service with a layer around it."""
+    source = (folder / ENTRY).read_text().partition("\n\nclass _Layer")[0].rstrip() + "\n"
+    return commit(folder, {str(ENTRY): source + LAYER.replace("WORK", work)})
+
+
+def findings(found: Run | str) -> dict[str, Finding]:
+    """Give what was found of each metric, and tell the run to whoever repeats it."""
+    assert isinstance(found, Run), found
+    told = ", ".join(map(str, found.comparison.measured))
+    outcome = verdict_of(found).outcome
+    sys.stderr.write(f"\n{outcome}: {len(found.epochs)} epochs, {found.measured_s:.1f} s: {told} {found.faults}\n")
+    return {row.metric.name: row.finding for row in found.comparison.measured}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("nth", TIMES)
+def test_identical_code_is_no_alarm(service: Path, nth: int) -> None:
+    """The same service twice: no alarm."""
+    commit(service, {"NOTES": f"{nth}"})
+    found = compared(service)
+    assert Finding.SLOWER not in findings(found).values()
+    assert isinstance(found, Run)
+    assert verdict_of(found).outcome is Outcome.PASS
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("nth", TIMES)
+def test_a_tenth_slower_is_found(service: Path, nth: int) -> None:
+    """A service that waits 11 ms where it waited 10 is slower, and it is seen within the time that is promised."""
+    with_layer(service, WAITS.format(ms=10))
+    with_layer(service, WAITS.format(ms=11))
+    found = compared(service)
+    told = findings(found)
+    assert Finding.SLOWER in {told["throughput"], told["p50"]}
+    assert isinstance(found, Run)
+    assert (verdict_of(found).exit_code, found.measured_s <= AT_MOST_S) == (10, True)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("nth", TIMES)
+def test_a_twentieth_more_cpu_is_found(service: Path, nth: int) -> None:
+    """A request that takes 5 % more CPU time is found by the CPU time per request."""
+    with_layer(service, COMPUTES.format(ms=0.5))
+    before = compared(service, "HEAD")
+    assert isinstance(before, Run)
+    per_request_ms = before.epochs[0].sides["base"].cpu_ms
+    with_layer(service, COMPUTES.format(ms=0.5 + 0.05 * per_request_ms))
+    assert findings(compared(service))["cpu"] is Finding.SLOWER
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("nth", TIMES)
+def test_a_fifth_faster_is_told(service: Path, nth: int) -> None:
+    """A service that waits 8 ms where it waited 10 is faster, and passes."""
+    with_layer(service, WAITS.format(ms=10))
+    with_layer(service, WAITS.format(ms=8))
+    found = compared(service)
+    told = findings(found)
+    assert (told["throughput"], told["p50"]) == (Finding.FASTER, Finding.FASTER)
+    assert isinstance(found, Run)
+    assert verdict_of(found).outcome is Outcome.PASS
+
+
+def test_cpu_time_is_that_of_a_process_and_its_children() -> None:
+    """What a child used counts, and a process that is gone used nothing."""
+    burn = "import time\nwhile time.process_time() < .2: pass\n"
+    wrapped = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {burn + 'input()'!r}])"
+    with subprocess.Popen([sys.executable, "-c", wrapped], stdin=subprocess.PIPE) as parent:
+        deadline = time.monotonic() + 20
+        while cpu_seconds(parent.pid) < 0.2:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert cpu_seconds(parent.pid) < 2
+        parent.communicate(b"\n")
+    assert cpu_seconds(parent.pid) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("against", "users", "workers", "expected"),
+    [
+        ("nothing", None, 1, "'nothing' is no commit"),
+        ("--output=x", None, 1, "is no commit"),
+        ("HEAD", None, 0, "--workers is 1 or more"),
+        ("HEAD", 1, 2, "--users at least as many"),
+        ("other", None, 1, "no commit in common"),
+    ],
+)
+def test_what_cannot_be_compared(tmp_path: Path, against: str, users: int | None, workers: int, expected: str) -> None:
+    """A commit that is not there, or has nothing in common with HEAD, and numbers without sense: exit 2."""
+    git(tmp_path, "init", "--quiet", "-b", "other")
+    commit(tmp_path, {})
+    git(tmp_path, "checkout", "--quiet", "--orphan", "main")
+    commit(tmp_path, {"a": "b"})
+    with pytest.raises(UsageError, match=expected):
+        asyncio.run(plan_versus(tmp_path, against, users, workers, tmp_path))
+
+
+def test_the_base_is_where_head_left_the_other(tmp_path: Path) -> None:
+    """What the other branch did meanwhile is not compared."""
+    git(tmp_path, "init", "--quiet", "-b", "main")
+    left = commit(tmp_path, {})
+    git(tmp_path, "checkout", "--quiet", "-b", "change")
+    head = commit(tmp_path, {"a": "b"})
+    git(tmp_path, "checkout", "--quiet", "main")
+    commit(tmp_path, {"c": "d"})
+    git(tmp_path, "checkout", "--quiet", "change")
+    versus = asyncio.run(plan_versus(tmp_path, "main", None, 1, tmp_path))
+    assert versus == Versus({"base": Sha(left), "head": Sha(head)}, None, 1, tmp_path)
+
+
+WORKS = "pass"
+DEAF = "if scope['path'] == '/api/items': status = 500"
+
+
+def test_a_base_that_does_not_start_is_no_bar(tiny: Path) -> None:
+    """A change that mends what does not start is held against the objectives alone, and that is said."""
+    commit(tiny, {"service.py": "raise RuntimeError('broken')\n"})
+    commit(tiny, {"service.py": SERVICE.replace("FAULT", WORKS)})
+    told = compared(tiny)
+    assert isinstance(told, str)
+    assert "the commit before the change does not start" in told
+    assert "broken" in told
+
+
+def test_a_head_that_does_not_start_is_an_error(tiny: Path) -> None:
+    """It cannot be measured, and so does not pass."""
+    commit(tiny, {"service.py": "raise RuntimeError('broken')\n"})
+    with pytest.raises(PlatformError, match="broken"):
+        compared(tiny)
+
+
+def test_what_neither_can_serve_is_not_compared(tiny: Path) -> None:
+    """Where the requests fail there is nothing to compare; it is said which."""
+    commit(tiny, {"service.py": SERVICE.replace("FAULT", DEAF)})
+    told = compared(tiny)
+    assert isinstance(told, str)
+    assert "no users that both commits can serve: GET /api/items" in told
+
+
+@pytest.mark.slow
+def test_a_broken_locustfile_is_told(tiny: Path) -> None:
+    """Where the base's cannot be loaded the head's is taken; where neither can, it is exit 2 with its last words."""
+    commit(tiny, {"tests/load/locustfile.py": "raise RuntimeError('no users')\n"})
+    commit(tiny, {"a": "b"})
+    with pytest.raises(ConfigError, match="no users"):
+        compared(tiny)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_the_verb(tiny: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """`load --against` measures both ways, writes epochs and page, and `load judge` gives the same verdict of them."""
+    commit(tiny, {"service.py": SERVICE.replace("FAULT", "await asyncio.sleep(0.002)")})
+    commit(tiny, {"service.py": SERVICE.replace("FAULT", "await asyncio.sleep(0.004)")})
+    monkeypatch.chdir(tiny)
+    summary = tiny.parent / "summary.md"
+    environment = {"PATH": os.environ["PATH"], "GITHUB_STEP_SUMMARY": str(summary)}
+    out = tiny.parent / "out"
+    words = ["load", "--against", "HEAD~1", "--output", str(out), "--json"]
+    code = run(build_parser().parse_args(words), environment)
+    told = json.loads(capsys.readouterr().out)
+    assert (code, told["ok"], told["comparison"]["verdict"]) == (10, False, "fail")
+    assert told["figures"]["requests"] >= 100
+    assert "slower: throughput" in summary.read_text()
+    assert "<svg" in (out / "page.html").read_text()
+    code = run(build_parser().parse_args(["load", "judge", str(out / "epochs.jsonl"), "--json"]), {})
+    again = json.loads(capsys.readouterr().out)
+    assert (code, again["comparison"]) == (10, told["comparison"])
+
+
+def test_judge_needs_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    """`load judge` without a file, and a file without `judge`, are exit 2."""
+    assert run(build_parser().parse_args(["load", "judge"]), {}) == 2
+    assert "needs a file" in capsys.readouterr().err
+    assert run(build_parser().parse_args(["load", "measure", "x"]), {}) == 2
+    assert "goes with `load judge`" in capsys.readouterr().err
