@@ -1,8 +1,8 @@
 """The verb `check`: on this machine what a pull request runs, side by side, with one summary.
 
-The gates are those of `scripts.gates.jobs`. Lock, lint, unit and integration run at once; what only waits for the
-processor lets integration go first, whose tests watch the time. Coverage waits for both parts of the tests. Load comes
-last and alone: it measures this machine, and another's work would be measured too.
+The gates are those of `scripts.gates.jobs`. Lock, lint, unit and the shards of integration run at once; what only
+waits for the processor lets integration go first, whose tests watch the time. Coverage waits for all of the tests. Load
+comes last and alone: it measures this machine, and another's work would be measured too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from scripts.console import Console
 from scripts.errors import UsageError
 from scripts.foreign import for_markdown
 from scripts.gates.against import Base, choose_base
-from scripts.gates.jobs import GATES, Gate
+from scripts.gates.jobs import GATES, Gate, in_shards
 from scripts.gates.order import secrets_in
 from scripts.gates.side_by_side import Ended, Ground, Run, run_side_by_side
 from scripts.gates.summing_up import Sum, as_json, render_rows, sum_up
@@ -35,6 +35,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(".slipway") / "check"
 DATA = "COVERAGE_FILE"  # coverage's name for where its data goes: without it both parts would write the same file
 WHOLE = ".coverage"
+HERE = in_shards(GATES)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -52,8 +53,8 @@ def run(arguments: argparse.Namespace, environment: Mapping[str, str]) -> int:
     if base.told:
         console.say(f"note   {base.told}")
     with own_folder(ROOT / FOLDER):
-        ground = Ground(ROOT, environment)
-        going = run_until_stopped(plan_runs(GATES, base, ROOT), ground, console, fail_fast=arguments.fail_fast)
+        ground, runs = Ground(ROOT, environment), plan_runs(HERE, base, ROOT)
+        going = run_until_stopped(runs, ground, console, fail_fast=arguments.fail_fast)
         rows, interrupted = asyncio.run(going)
         told = sum_up(rows, time.monotonic() - start, interrupted=interrupted)
         tell(rows, told, console, environment, as_json(rows, told, base.commit) if arguments.json else None)
@@ -138,7 +139,7 @@ def _make_empty(folder: Path) -> None:
             shutil.rmtree(entry)
         else:
             entry.unlink()
-    for gate in GATES:
+    for gate in HERE:
         for part in gate.needs:
             (folder / _data_of(part).name).mkdir(exist_ok=True)
 

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 COMMAND = ("python3", "-m", "scripts")
 DEFAULT_BRANCH = "origin/main"
@@ -17,7 +18,8 @@ class Gate:
     """A gate: `words` follow `python3 -m scripts`, and `minutes` are the time limit of its job.
 
     `needs` must have passed before. `against`: it takes the commit that the change is for. `alone`: another's work
-    would be measured too. `yields`: it only waits for the processor, so those that watch the time go first.
+    would be measured too. `yields`: it only waits for the processor, so those that watch the time go first. `shards`
+    are further words for each of several processes that together do what one would: on a laptop they run at once.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Gate:
     needs: tuple[str, ...] = ()
     alone: bool = False
     yields: bool = False
+    shards: tuple[tuple[str, ...], ...] = ()
 
 
 GATES = (
@@ -36,7 +39,17 @@ GATES = (
     ),
     Gate("lint", "does every linter and the type checker find nothing?", ("lint",), 10, yields=True),
     Gate("unit", "does every decision hold?", ("test", "--part", "unit"), 20, yields=True),
-    Gate("integration", "do the parts hold together, as real processes?", ("test", "--part", "integration"), 20),
+    Gate(
+        "integration",
+        "do the parts hold together, as real processes?",
+        ("test", "--part", "integration"),
+        20,
+        # What is in neither of the two lists runs in both.
+        shards=(
+            ("--", "--ignore=tests/integration", "--ignore=tests/load", "--ignore=tests/rehearsal"),
+            ("--", "--ignore=tests/workflows"),
+        ),
+    ),
     Gate("load", "does the service keep its objectives under load?", ("load",), 20, against=True, alone=True),
     Gate("coverage", "is enough of it tested?", ("coverage",), 10, against=True, needs=("unit", "integration")),
 )
@@ -49,3 +62,22 @@ def command_of(gate: Gate) -> str:
     """
     words = [*COMMAND, *gate.words, *(("--against", DEFAULT_BRANCH) if gate.against else ())]
     return f"{shlex.join([*COMMAND, 'test'])}; {shlex.join(words)}" if gate.needs else shlex.join(words)
+
+
+def in_shards(gates: Sequence[Gate]) -> tuple[Gate, ...]:
+    """Give the gates with each shard as one of its own, `integration-1`; who needs the gate needs all of them."""
+    names = {
+        gate.name: [f"{gate.name}-{number}" for number in range(1, len(gate.shards) + 1)] or [gate.name]
+        for gate in gates
+    }
+    return tuple(
+        replace(
+            gate,
+            name=name,
+            words=(*gate.words, *words),
+            needs=tuple(each for need in gate.needs for each in names[need]),
+            shards=(),
+        )
+        for gate in gates
+        for name, words in zip(names[gate.name], gate.shards or ((),), strict=True)
+    )

@@ -72,7 +72,7 @@ from pathlib import Path
 sys.path.insert(0, {root!r})
 from scripts.cli import main
 from scripts.gates import check
-check.ROOT = Path.cwd()
+check.ROOT, check.HERE = Path.cwd(), check.GATES
 sys.exit(main(["check", *sys.argv[1:]]))
 """
 
@@ -111,6 +111,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tree]:
     (tmp_path / "scripts").mkdir()
     (tmp_path / "scripts" / "__main__.py").write_text(STAND_IN)
     monkeypatch.setattr(check, "ROOT", tmp_path)
+    monkeypatch.setattr(check, "HERE", GATES)  # a shard would have its gate's name here
     tree = Tree(tmp_path)
     tree.tells()
     before = {number: signal.getsignal(number) for number in check.SIGNALS}

@@ -6,6 +6,7 @@
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
+import psutil
 import pytest
 
 from scripts.arguments import build_parser
@@ -290,3 +292,60 @@ def test_judge_needs_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert "needs a file" in capsys.readouterr().err
     assert run(build_parser().parse_args(["load", "measure", "x"]), {}) == 2
     assert "goes with `load judge`" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_users_who_are_the_limit_are_no_pass(tiny: Path) -> None:
+    """Where the users' process is busier than the service, what is measured is the users: inconclusive, exit 11."""
+    found = compared(tiny, "HEAD", users=8)
+    assert isinstance(found, Run)
+    assert [fault for fault in found.faults if "users' process takes" in fault]
+    assert verdict_of(found).exit_code == 11
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_users_in_two_processes(tiny: Path) -> None:
+    """With two workers each side's requests come from two processes, and are added up."""
+    commit(tiny, {"service.py": SERVICE.replace("FAULT", "await asyncio.sleep(0.005)")})
+
+    async def work() -> Run | str:
+        versus = await plan_versus(tiny, "HEAD", 4, 2, tiny.parent / "out")
+        said: list[str] = []
+        found = await compare(order_for(tiny, said.append), versus)
+        assert "4 users without a pause in 2 processes" in said[0]
+        return found
+
+    found = asyncio.run(work())
+    assert isinstance(found, Run)
+    figures = found.epochs[0].sides["head"]
+    assert figures.per_s == pytest.approx(4 / 0.0055, rel=0.25)
+    assert verdict_of(found).outcome is Outcome.PASS
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_comparison_leaves_nothing(tiny: Path, number: signal.Signals) -> None:
+    """A signal in the middle of an epoch ends both services and the users: exit 130, without a traceback."""
+    commit(tiny, {"service.py": SERVICE.replace("FAULT", "await asyncio.sleep(0.002)")})
+    words = [sys.executable, str(ROOT / "scripts"), "load", "--against", "HEAD", "--output", str(tiny.parent / "out")]
+    with subprocess.Popen(words, cwd=tiny, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        for line in running.stderr:
+            if "epoch 1," in line:
+                break
+        before = descendants(running.pid)
+        running.send_signal(number)
+        running.send_signal(number)
+        told = running.stderr.read()
+        running.wait(20)
+    assert (running.returncode, "Traceback" in told) == (130, False), told
+    assert len(before) >= 3
+    assert [pid for pid in before if psutil.pid_exists(pid)] == []
+
+
+def descendants(pid: int) -> list[int]:
+    """Give the processes that one has started, and theirs."""
+    return [child.pid for child in psutil.Process(pid).children(recursive=True)]

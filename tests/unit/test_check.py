@@ -10,7 +10,7 @@ from scripts.arguments import build_parser
 from scripts.errors import UsageError
 from scripts.gates.against import Base, choose_base
 from scripts.gates.check import own_folder, plan_runs
-from scripts.gates.jobs import GATES, Gate
+from scripts.gates.jobs import GATES, Gate, in_shards
 from scripts.gates.side_by_side import Ended, Result, Run, judge_code, plan_never, plan_next
 from scripts.gates.summing_up import judge_gates, render_rows, sum_up, tell_command
 from scripts.gates.transcript import LONGEST_BYTES, read_transcript
@@ -214,7 +214,11 @@ def test_old_data_is_gone_and_the_folder_is_held(tmp_path: Path) -> None:
     (folder / "old.log").touch()
     (folder / "away").symlink_to(tmp_path)
     with own_folder(folder):
-        assert sorted(path.name for path in folder.rglob("*")) == ["coverage-integration", "coverage-unit"]
+        assert sorted(path.name for path in folder.rglob("*")) == [
+            "coverage-integration-1",
+            "coverage-integration-2",
+            "coverage-unit",
+        ]
         with pytest.raises(UsageError, match="another check"), own_folder(folder):
             pass
         assert (folder / "coverage-unit").is_dir()
@@ -270,3 +274,25 @@ def test_the_table_says_where_to_look(tmp_path: Path) -> None:
 def test_every_result_has_an_outcome() -> None:
     """No result but ok is a pass."""
     assert [result for result in Result if judge_gates(rows(lock=result)).outcome is Outcome.PASS] == [OK]
+
+
+def test_shards_are_gates_of_their_own() -> None:
+    """Each shard has a name, a log and data of its own; who needs the gate needs all of them."""
+    runs = {run.gate.name: run for run in plan_runs(in_shards(GATES), Base(), ROOT)}
+    assert [*runs] == ["lock", "lint", "unit", "integration-1", "integration-2", "load", "coverage"]
+    assert runs["coverage"].gate.needs == ("unit", "integration-1", "integration-2")
+    assert len({run.log for run in runs.values()}) == len(runs)
+    assert len({run.settings["COVERAGE_FILE"] for run in runs.values() if run.settings}) == 3
+    data = [word for word in runs["coverage"].command if "coverage-" in word]
+    assert data == [f".slipway/check/coverage-{name}" for name in runs["coverage"].gate.needs]
+
+
+def test_shards_leave_no_test_out() -> None:
+    """Each folder of tests is in at least one shard, and this repository's own in exactly one."""
+    (gate,) = [gate for gate in GATES if gate.shards]
+    folders = {path.name for path in (Path(__file__).parents[1]).iterdir() if path.is_dir()} - {"unit", "__pycache__"}
+    ignored = [{word.removeprefix("--ignore=tests/") for word in words[1:]} for words in gate.shards]
+    assert [words[0] for words in gate.shards] == ["--"] * len(ignored)
+    assert set.union(*ignored) == folders
+    assert set.intersection(*ignored) == set()
+    assert in_shards([Gate("a", "", ("a",), 1)]) == (Gate("a", "", ("a",), 1),)
