@@ -47,7 +47,6 @@ RELEASE_VERBS = frozenset(
         "resolve",
         "doctor",
         "propose",
-        "judge",
         "required",
     )
 )

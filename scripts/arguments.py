@@ -27,7 +27,7 @@ TOOL_VERBS = {
     "test": "run the tests",
     "check": "run on this machine what a pull request runs, side by side",
     "load": "put load on the service: does it keep its objectives, is it slower than another commit",
-    "coverage": "add up what the tests covered and hold it against the floor",
+    "coverage": "add up what the tests covered and hold it against the floors",
     "lint": "run every linter and the type checker",
     "lock": "pin the requirements anew, check that they are, or take newer ones",
     "required": "say whether every job of a run passed, and how to see on a laptop why not",
@@ -113,7 +113,7 @@ def _add_tools(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     rehearse.add_argument("--json", action="store_true", help="one JSON object on stdout")
     rehearse.add_argument("--repeat", type=int, default=1, help="run each drill that many times (%(default)s)")
     test = parsers["test"]
-    test.add_argument("--all", action="store_true", help="also what takes longer than eight minutes")
+    test.add_argument("--all", action="store_true", help="also the tests that are marked slow")
     test.add_argument("--part", choices=("unit", "integration"), help="tests/unit, or all the others (both)")
     test.add_argument("pytest", nargs="*", help="words for pytest, after --")
     check = parsers["check"]
@@ -123,13 +123,15 @@ def _add_tools(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     _add_load(parsers["load"])
     coverage = parsers["coverage"]
     coverage.add_argument("data", nargs="*", type=Path, help="data files, or folders with them (.)")
-    coverage.add_argument("--against", help="hold the lines that were added since this commit against their own floor")
+    coverage.add_argument("--against", help="hold the lines added since HEAD left this commit against their floor")
     coverage.add_argument("--config", type=Path, default=Path("slipway.toml"), help="the configuration (%(default)s)")
     parsers["required"].add_argument("--may-skip", action="append", default=[], help="a job that may be skipped")
     lock = parsers["lock"]
     lock.add_argument("action", nargs="?", choices=("pin", "check", "refresh"), default="pin", help="(%(default)s)")
     lock.add_argument("--table", type=Path, help="where refresh writes what changed, as Markdown")
-    lock.add_argument("--cooldown-days", type=int, default=7, help="refresh takes no younger release (%(default)s)")
+    lock.add_argument(
+        "--cooldown-days", type=int, default=7, help="refresh takes no younger release, but fixes (%(default)s)"
+    )
     lock.add_argument("--resolve", action="store_true", help="check asks the index also where nothing has changed")
     propose = parsers["propose"]
     propose.add_argument("--from", dest="source", type=Path, required=True, help="the folder with the newer locks")
@@ -139,8 +141,8 @@ def _add_tools(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 def _add_load(load: argparse.ArgumentParser) -> None:
     load.add_argument("action", nargs="?", choices=("measure", "judge"), default="measure", help="(%(default)s)")
     load.add_argument("epochs", nargs="?", type=Path, help="recorded epochs for judge, a JSON object a line")
-    load.add_argument("--against", help="also measure this commit beside HEAD, and say whether HEAD is slower")
-    load.add_argument("--users", type=int, help="of the comparison, on each service without a pause (2)")
+    load.add_argument("--against", help="also say whether HEAD is slower than where it left this commit")
+    load.add_argument("--users", type=int, help="of the comparison, on each service (as many as the machine can make)")
     load.add_argument("--workers", type=int, default=1, help="processes that the users run in (%(default)s)")
     load.add_argument("--output", type=Path, default=Path(".slipway/load"), help="for epochs and page (%(default)s)")
     load.add_argument("--config", type=Path, default=Path("slipway.toml"), help="the configuration (%(default)s)")

@@ -190,6 +190,7 @@ class LoadSection(_Section):
     p95_ms: float = Field(default=500, gt=0, le=60_000, allow_inf_nan=False)
     error_rate: float = Field(default=0.001, ge=0, lt=0.5)
     least_per_s: float = Field(default=20, gt=0, le=1_000_000, allow_inf_nan=False)
+    compare: bool = True
 
 
 class CoverageSection(_Section):

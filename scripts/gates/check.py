@@ -33,7 +33,7 @@ from scripts.redaction import Redactor
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(".slipway") / "check"
-DATA = "COVERAGE_FILE"  # coverage's name for where its data goes: without it both parts would write the same file
+DATA = "COVERAGE_FILE"  # coverage's name for where its data goes: without it all of them would write the same file
 WHOLE = ".coverage"
 HERE = in_shards(GATES)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

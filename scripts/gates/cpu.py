@@ -11,7 +11,9 @@ LIBC = ctypes.CDLL(None)
 
 
 def cpu_seconds(pid: int) -> float:
-    """Give the CPU seconds, user's and system's, of a process and its descendants that are there; 0.0 of none.
+    """Give the CPU seconds, user's and system's, of a process, its descendants, and those that it has waited for.
+
+    0.0 of a process that is not there.
 
     On Linux by the process's own clock (clock_getcpuclockid(3)), which counts nanoseconds: what /proc and so psutil
     tell comes in steps of 10 ms, a few per cent of a block of a quarter of a second.
@@ -26,12 +28,12 @@ def cpu_seconds(pid: int) -> float:
 
 def _of_one(process: psutil.Process) -> float:
     try:
-        if hasattr(LIBC, "clock_getcpuclockid"):
-            return _by_clock(process.pid)
         told = process.cpu_times()
+        ended = told.children_user + told.children_system
+        own = _by_clock(process.pid) if hasattr(LIBC, "clock_getcpuclockid") else told.user + told.system
     except (psutil.Error, OSError):  # it ended meanwhile
         return 0.0
-    return float(told.user + told.system)
+    return float(own + ended)
 
 
 def _by_clock(pid: int) -> float:

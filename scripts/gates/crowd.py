@@ -11,10 +11,20 @@ from pathlib import Path
 from typing import Self
 
 from scripts.errors import ConfigError, PlatformError
+from scripts.gates.measuring import LOCUSTFILE
 from scripts.rehearsal.children import Child, end_child, last_lines, start_child
 
 ANSWER_LIMIT_S = 60.0  # for one block, whose last answers have 20 s
+WORKERS = 1_000  # at most: each has numbers of its own to make its choices from
 ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class UsersOf:
+    """Whose users: the checkout that their locustfile is in; and in how many processes they run."""
+
+    checkout: Path
+    workers: int
 
 
 @dataclass(frozen=True)
@@ -32,49 +42,70 @@ class Block:
 class Crowd:
     """The users of two services, in one process or several; on exit none of them runs any more."""
 
-    def __init__(self, locustfile: Path, counts: Sequence[int], environment: Mapping[str, str], folder: Path) -> None:
-        self._locustfile, self._counts = locustfile, counts
-        self._environment, self._folder = environment, folder
+    def __init__(self, users: UsersOf, environment: Mapping[str, str], folder: Path) -> None:
+        self._users, self._environment, self._folder = users, environment, folder
         self._children: list[Child] = []
 
     async def __aenter__(self) -> Self:
         """Start the processes; they wait."""
-        for number, count in enumerate(self._counts):
-            child = await start_child(
-                [sys.executable, "-m", "scripts.gates.users", str(self._locustfile), str(count)],
-                environment={**self._environment, "HOME": str(self._folder), "PYTHONPATH": str(ROOT)},
-                folder=self._folder,
-                log=self._folder / f"users-{number}.log",
-                talks=True,
-            )
-            self._children.append(child)
+        try:
+            for number in range(self._users.workers):
+                self._children.append(await self._start(number))
+        except BaseException:
+            await self.__aexit__()
+            raise
         return self
+
+    async def _start(self, number: int) -> Child:
+        # -P and PYTHONPATH: `scripts` is ours, and what the locustfile imports is of its own checkout.
+        return await start_child(
+            [sys.executable, "-P", "-m", "scripts.gates.users", str(self._users.checkout / LOCUSTFILE)],
+            environment={**self._environment, "HOME": str(self._folder), "PYTHONPATH": str(ROOT)},
+            folder=self._users.checkout,
+            log=self._folder / f"users-{number}.log",
+            talks=True,
+        )
 
     async def __aexit__(self, *_: object) -> None:
         """End them."""
         await asyncio.gather(*(end_child(child, 0) for child in self._children))
 
-    async def meet(self, urls: Mapping[str, str]) -> None:
-        """Let new users come to each service and pay a first visit; raises what `play` does."""
-        await self._tell({"do": "part"})
-        await self._tell({"do": "meet", "sides": dict(urls)})
+    async def meet(self, groups: Mapping[str, tuple[str, int]]) -> None:
+        """Let new users come to the service of each group, so many of them at work at a time; raises as `play`."""
+        shares = {name: split(count, self._users.workers) for name, (_, count) in groups.items()}
+        await self._tell(
+            [
+                {"do": "meet", "groups": {name: (url, shares[name][number]) for name, (url, _) in groups.items()}}
+                for number in range(self._users.workers)
+            ]
+        )
 
-    async def play(self, side: str, seconds: float, seed: int) -> Block:
-        """Let the users of one service ask without a pause for so long.
+    async def part(self) -> None:
+        """Let them go; raises as `play`."""
+        await self._tell([{"do": "part"}] * self._users.workers)
+
+    async def play(self, group: str, seconds: float, seed: int) -> Block:
+        """Let the users of one group ask without a pause for so long.
 
         Raises:
             PlatformError: a user got no answer, or a process ended.
             ConfigError: the locustfile is broken.
         """
-        answers = await self._tell({"do": "block", "side": side, "seconds": seconds, "seed": seed})
+        answers = await self._tell(
+            [
+                {"do": "block", "group": group, "seconds": seconds, "seed": seed * WORKERS + number}
+                for number in range(self._users.workers)
+            ]
+        )
         return _add_up(answers)
 
-    async def _tell(self, command: Mapping[str, object]) -> list[dict[str, object]]:
-        line = json.dumps(command).encode() + b"\n"
+    async def _tell(self, commands: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
+        asking = (
+            self._ask(child, json.dumps(command).encode() + b"\n")
+            for child, command in zip(self._children, commands, strict=True)
+        )
         try:
-            return await asyncio.wait_for(
-                asyncio.gather(*(self._ask(child, line) for child in self._children)), ANSWER_LIMIT_S
-            )
+            return await asyncio.wait_for(asyncio.gather(*asking), ANSWER_LIMIT_S)
         except TimeoutError as error:
             raise PlatformError(f"the users did not answer within {ANSWER_LIMIT_S:g} s") from error
 
@@ -93,7 +124,7 @@ class Crowd:
             raise ConfigError(
                 f"the users' process ended with {child.process.returncode}\n{last_lines(child.log)}".rstrip(),
                 means="Nothing was compared.",
-                next_step=f"mend {self._locustfile.name}",
+                next_step=f"mend {LOCUSTFILE}",
             )
         answer: dict[str, object] = json.loads(told)
         if trouble := answer.get("trouble"):
@@ -102,8 +133,7 @@ class Crowd:
 
 
 def split(users: int, workers: int) -> tuple[int, ...]:
-    """Give how many users each process has: as even as can be, and none without any."""
-    workers = max(1, min(users, workers))
+    """Give how many users each process has: as even as can be."""
     return tuple(users // workers + (number < users % workers) for number in range(workers))
 
 

@@ -50,7 +50,14 @@ GATES = (
             ("--", "--ignore=tests/workflows"),
         ),
     ),
-    Gate("load", "does the service keep its objectives under load?", ("load",), 20, against=True, alone=True),
+    Gate(
+        "load",
+        "does the service keep its objectives under load, and is it no slower?",
+        ("load",),
+        20,
+        against=True,
+        alone=True,
+    ),
     Gate("coverage", "is enough of it tested?", ("coverage",), 10, against=True, needs=("unit", "integration")),
 )
 

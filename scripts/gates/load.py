@@ -26,11 +26,9 @@ from scripts.gates.recorded import Run, read_epochs
 from scripts.gates.slower import Comparison, judge_epochs
 from scripts.gates.stats import Stats
 from scripts.gates.tables import Rows, append_summary, as_markdown, as_text
-from scripts.gates.versus import Versus, compare, plan_versus, verdict_of
+from scripts.gates.versus import PAGE_FILE, Left, Versus, compare, plan_versus, verdict_of
 from scripts.redaction import Redactor
 from scripts.verdict import Outcome, Verdict, worst
-
-PAGE = "page.html"
 
 
 @dataclass(frozen=True)
@@ -89,6 +87,8 @@ def _measure(
 ) -> Told:
     if arguments.epochs is not None:
         raise UsageError(f"{arguments.epochs} goes with `load judge`", means="Nothing was measured.")
+    if arguments.workers < 1 or (arguments.users and not arguments.against):
+        raise UsageError("--workers is 1 or more, and --users goes with --against", means="Nothing was measured.")
     config = read_config(arguments.config)
     limits.append(config.load)
     order = plan_order(Path.cwd(), config, environment, lambda text: console.say(f"  {text}"))
@@ -99,7 +99,9 @@ def _measure(
 async def _both(order: Order, arguments: argparse.Namespace) -> Told:
     """Measure the objectives, then the comparison where one is asked for."""
     versus = None
-    if arguments.against:  # before anything is measured: a commit that is not there ends it
+    if arguments.against and not order.load.compare:
+        order.say("nothing is compared: [load] compare = false")
+    elif arguments.against:  # before anything is measured: a commit that is not there ends it
         versus = await plan_versus(order.root, arguments.against, arguments.users, arguments.workers, arguments.output)
     stats = await measure(order)
     judged = judge_load(stats, order.load)
@@ -130,12 +132,14 @@ def told_of_objectives(judged: Judged, stats: Stats, limits: LoadSection) -> Tol
     return Told(title, render_objectives(judged, stats), judged.verdict, value, judged.reasons)
 
 
-def add_comparison(told: Told, run: Run | str, versus: Versus) -> Told:
-    """Add what came of the comparison, and its page; a base that cannot serve leaves it to the objectives."""
-    if isinstance(run, str):
-        reason = f"nothing to compare with: {run}"
-        verdict = replace(told.verdict, reason=f"{told.verdict.reason}; {reason}")
-        value = {**told.value, "comparison": None, "reasons": [*told.reasons, reason]}
+def add_comparison(told: Told, run: Run | Left, versus: Versus) -> Told:
+    """Add what came of the comparison, and its page; where there is none, why, and whether that is to pass."""
+    if isinstance(run, Left):
+        reason = f"nothing was compared: {run.reason}"
+        verdict = worst([told.verdict, Verdict(run.outcome, reason, "see what the change does to these requests")])
+        if verdict.passed:
+            verdict = replace(verdict, reason=f"{told.verdict.reason}; {reason}")
+        value = {**told.value, "ok": verdict.passed, "comparison": None, "reasons": [*told.reasons, reason]}
         return replace(told, verdict=verdict, value=value, reasons=(*told.reasons, reason), warning=reason)
     found = verdict_of(run)
     reasons = (*told.reasons, found.reason)
@@ -153,7 +157,7 @@ def add_comparison(told: Told, run: Run | str, versus: Versus) -> Told:
     if verdict.passed:
         verdict = replace(verdict, reason=f"{told.verdict.reason}; {found.reason}")
     tables = (*told.tables, render_table(run.comparison, run.epochs))
-    pages = ((versus.output / PAGE, render_load_page(run)),)
+    pages = ((versus.output / PAGE_FILE, render_load_page(run)),)
     return Told(f"{told.title}, {found.reason}", tables, verdict, value, reasons, pages=pages)
 
 

@@ -23,11 +23,11 @@ from scripts.gates.cpu import cpu_seconds
 from scripts.gates.load import run
 from scripts.gates.recorded import Run
 from scripts.gates.slower import Finding
-from scripts.gates.versus import Versus, compare, plan_versus, verdict_of
+from scripts.gates.versus import Left, Versus, compare, plan_versus, verdict_of
 from scripts.rehearsal.clone import ENTRY
 from scripts.release import Sha
 from scripts.verdict import Outcome
-from tests.integration.test_load import SERVICE, checkout, order_for, still_running
+from tests.integration.test_load import SERVICE, USERS, checkout, order_for, still_running
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMES = range(int(os.environ.get("SLIPWAY_REPEAT", "1")))
@@ -100,11 +100,11 @@ def computing_ms(tmp_path_factory: pytest.TempPathFactory) -> float:
     return median(epoch.sides["base"].cpu_ms for epoch in found.epochs)
 
 
-def compared(folder: Path, against: str = "HEAD~1", users: int | None = None) -> Run | str:
+def compared(folder: Path, against: str = "HEAD~1", users: int | None = None) -> Run | Left:
     """Compare HEAD with another commit."""
     said: list[str] = []
 
-    async def work() -> Run | str:
+    async def work() -> Run | Left:
         versus = await plan_versus(folder, against, users, 1, folder.parent / "out")
         return await compare(order_for(folder, said.append), versus)
 
@@ -117,7 +117,7 @@ def with_layer(folder: Path, work: str) -> str:
     return commit(folder, {str(ENTRY): source + LAYER.replace("WORK", work)})
 
 
-def findings(found: Run | str) -> dict[str, Finding]:
+def findings(found: Run | Left) -> dict[str, Finding]:
     """Give what was found of each metric, and tell the run to whoever repeats it."""
     assert isinstance(found, Run), found
     told = ", ".join(map(str, found.comparison.measured))
@@ -235,9 +235,10 @@ def test_a_base_that_does_not_start_is_no_bar(tiny: Path) -> None:
     commit(tiny, {"service.py": "raise RuntimeError('broken')\n"})
     commit(tiny, {"service.py": SERVICE.replace("FAULT", WORKS)})
     told = compared(tiny)
-    assert isinstance(told, str)
-    assert "the commit before the change does not start" in told
-    assert "broken" in told
+    assert isinstance(told, Left)
+    assert told.outcome is Outcome.PASS
+    assert "the commit before the change does not start" in told.reason
+    assert "broken" in told.reason
 
 
 def test_a_head_that_does_not_start_is_an_error(tiny: Path) -> None:
@@ -247,17 +248,88 @@ def test_a_head_that_does_not_start_is_an_error(tiny: Path) -> None:
         compared(tiny)
 
 
-def test_what_neither_can_serve_is_not_compared(tiny: Path) -> None:
-    """Where the requests fail there is nothing to compare; it is said which."""
+@pytest.mark.slow
+def test_a_base_that_cannot_serve_its_own_users_is_no_bar(tiny: Path) -> None:
+    """Where the requests fail before the change there is nothing to compare with; it is said which."""
+    commit(tiny, {"service.py": SERVICE.replace("FAULT", DEAF)})
+    told = compared(tiny, "HEAD")
+    assert isinstance(told, Left)
+    assert told.outcome is Outcome.PASS
+    assert "base cannot serve its own users: base: GET /api/items" in told.reason
+
+
+@pytest.mark.slow
+def test_a_head_that_fails_the_users_of_the_base_is_no_pass(tiny: Path) -> None:
+    """A change after which requests fail that were served before is inconclusive, whatever its own users ask."""
     commit(tiny, {"service.py": SERVICE.replace("FAULT", DEAF)})
     told = compared(tiny)
-    assert isinstance(told, str)
-    assert "no users that both commits can serve: GET /api/items" in told
+    assert isinstance(told, Left)
+    assert told.outcome is Outcome.INCONCLUSIVE
+    assert "HEAD does not serve the users that the base serves: head: GET /api/items" in told.reason
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_users_for_what_is_new_are_those_of_the_base(tiny: Path) -> None:
+    """A change that brings an endpoint, and users of it, is compared by the users that the base has."""
+    new = SERVICE.replace(
+        "FAULT", "await asyncio.sleep(0.003); status = 404 if 'new' in scope['path'] and not NEW else 200"
+    )
+    commit(tiny, {"service.py": f"NEW = False\n{new}"})
+    users = {"tests/load/locustfile.py": USERS.replace("/api/items?limit=5", "/new")}
+    commit(tiny, {"service.py": f"NEW = True\n{new}", **users})
+    assert Finding.SLOWER not in findings(compared(tiny)).values()
+
+
+ODD_USERS = """
+import random
+from locust import FastHttpUser, TaskSet, between, constant, events, task
+
+print("hello from the locustfile")
+HEARD = []
+
+@events.test_start.add_listener
+def begin(environment, **_):
+    HEARD.append(environment.host)
+
+class Tasks(TaskSet):
+    wait_time = constant(30)
+
+    @task
+    def read(self):
+        assert HEARD
+        self.client.get("/api/items?limit=5", name="/api/items")
+
+class Reader(FastHttpUser):
+    weight = 9
+    wait_time = between(30, 60)
+    tasks = [Tasks]
+
+class Seldom(FastHttpUser):
+    @task
+    def read(self):
+        print("seldom")
+        self.client.get("/api/seldom", name="/api/seldom")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_locustfiles_of_all_kinds(tiny: Path) -> None:
+    """What they print, task sets with pauses of their own, listeners and users without a pause or seldom are borne."""
+    slow = "await asyncio.sleep(0.03 if scope['path'] == '/api/seldom' else 0.003)"
+    commit(tiny, {"service.py": SERVICE.replace("FAULT", slow), "tests/load/locustfile.py": ODD_USERS})
+    found = compared(tiny, "HEAD", users=1)
+    assert Finding.SLOWER not in findings(found).values()
+    assert isinstance(found, Run)
+    assert found.faults == ()
+    assert found.times["head"].total() > 100
+    assert max(found.times["head"]) > 25  # the light class is asked too, though only one user is at work at a time
 
 
 @pytest.mark.slow
 def test_a_broken_locustfile_is_told(tiny: Path) -> None:
-    """Where the base's cannot be loaded the head's is taken; where neither can, it is exit 2 with its last words."""
+    """Where neither commit's can be loaded it is exit 2 with the last words."""
     commit(tiny, {"tests/load/locustfile.py": "raise RuntimeError('no users')\n"})
     commit(tiny, {"a": "b"})
     with pytest.raises(ConfigError, match="no users"):
@@ -310,11 +382,11 @@ def test_users_in_two_processes(tiny: Path) -> None:
     """With two workers each side's requests come from two processes, and are added up."""
     commit(tiny, {"service.py": SERVICE.replace("FAULT", "await asyncio.sleep(0.005)")})
 
-    async def work() -> Run | str:
+    async def work() -> Run | Left:
         versus = await plan_versus(tiny, "HEAD", 4, 2, tiny.parent / "out")
         said: list[str] = []
         found = await compare(order_for(tiny, said.append), versus)
-        assert "4 users without a pause in 2 processes" in said[0]
+        assert "4 at a time without a pause in 2 processes" in said[0]
         return found
 
     found = asyncio.run(work())
@@ -336,13 +408,15 @@ def test_an_interrupted_comparison_leaves_nothing(tiny: Path, number: signal.Sig
         for line in running.stderr:
             if "epoch 1," in line:
                 break
-        before = descendants(running.pid)
+        deadline = time.monotonic() + 20
+        while len(before := descendants(running.pid)) < 3:  # the next epoch's
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
         running.send_signal(number)
         running.send_signal(number)
         told = running.stderr.read()
         running.wait(20)
     assert (running.returncode, "Traceback" in told) == (130, False), told
-    assert len(before) >= 3
     assert [pid for pid in before if psutil.pid_exists(pid)] == []
 
 

@@ -113,11 +113,26 @@ def test_what_is_not_ruled_out_goes_on() -> None:
 
 
 def test_at_the_last_look_noise_is_no_pass_where_the_estimate_alarms() -> None:
-    """What may well be slower, and cannot be told from noise, is inconclusive; what may not passes."""
-    wild = [0.5 * (-1) ** n for n in range(24)]
-    assert look({"cpu": [value + 0.06 for value in wild]}, 24).outcome is Outcome.INCONCLUSIVE
-    assert look({"cpu": wild}, 24).outcome is Outcome.PASS
-    assert "could not be told from noise" in look({"cpu": [value + 0.06 for value in wild]}, 24).verdict.reason
+    """What may well be slower, or is so noisy that twice the promised slowdown may be there, is inconclusive."""
+    noise = [0.08 * (-1) ** n for n in range(24)]
+    assert look({"cpu": noise}, 24).outcome is Outcome.PASS
+    assert look({"cpu": [value + 0.04 for value in noise]}, 24).outcome is Outcome.INCONCLUSIVE
+    assert look({"cpu": [value * 4 for value in noise]}, 24).outcome is Outcome.INCONCLUSIVE
+    assert "could not be told from noise" in look({"cpu": [value * 4 for value in noise]}, 24).verdict.reason
+
+
+def test_what_may_alarm_later_does_not_pass_now() -> None:
+    """5 % in two metrics, with others that keep the family from deciding at 8 epochs, is found at the next look."""
+    signs = [1, -1, 1, 1, -1, 1, -1, -1, 1, -1, 1, -1]
+    rows = {
+        "throughput": [-0.05 - n / 1000 for n in range(12)],
+        "p50": [0.05 + n / 1000 for n in range(12)],
+        "cpu": [0.001 * sign for sign in signs],
+        "p95": [-0.002 * sign * (1 if n % 3 else -1) for n, sign in enumerate(signs)],
+    }
+    eight = {name: row[:8] for name, row in rows.items()}
+    assert (look(eight, 8).outcome, all(row.ruled_out for row in look(eight, 8).measured)) == (None, True)
+    assert (judge_epochs(rows).outcome, judge_epochs(rows).epochs) == (Outcome.FAIL, 12)
 
 
 def test_later_epochs_change_no_decision() -> None:
