@@ -97,7 +97,7 @@ class Crowd:
                 for number in range(self._users.workers)
             ]
         )
-        return _add_up(answers)
+        return add_up(answers)
 
     async def _tell(self, commands: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
         asking = (
@@ -137,8 +137,9 @@ def split(users: int, workers: int) -> tuple[int, ...]:
     return tuple(users // workers + (number < users % workers) for number in range(workers))
 
 
-def _add_up(answers: Sequence[Mapping[str, object]]) -> Block:
-    rows = [_read(answer) for answer in answers]
+def add_up(answers: Sequence[Mapping[str, object]]) -> Block:
+    """Add up what several processes measured at the same time; raises what `read` does."""
+    rows = [read(answer) for answer in answers]
     return Block(
         sum(row.requests for row in rows),
         sum(row.failures for row in rows),
@@ -149,7 +150,12 @@ def _add_up(answers: Sequence[Mapping[str, object]]) -> Block:
     )
 
 
-def _read(answer: Mapping[str, object]) -> Block:
+def read(answer: Mapping[str, object]) -> Block:
+    """Read what one process measured.
+
+    Raises:
+        PlatformError: it makes no sense.
+    """
     match answer:
         case {
             "requests": int(requests),

@@ -23,10 +23,11 @@ from scripts.gates.measuring import measure
 from scripts.gates.objectives import Judged, figures_of, judge_load, render_objectives
 from scripts.gates.order import Order, plan_order, read_config, secrets_in
 from scripts.gates.recorded import Run, read_epochs
+from scripts.gates.sides import PAGE_FILE, Left, Versus, plan_versus
 from scripts.gates.slower import Comparison, judge_epochs
 from scripts.gates.stats import Stats
 from scripts.gates.tables import Rows, append_summary, as_markdown, as_text
-from scripts.gates.versus import PAGE_FILE, Left, Versus, compare, plan_versus, verdict_of
+from scripts.gates.versus import compare, verdict_of
 from scripts.redaction import Redactor
 from scripts.verdict import Outcome, Verdict, worst
 

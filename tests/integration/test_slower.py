@@ -19,11 +19,13 @@ import pytest
 
 from scripts.arguments import build_parser
 from scripts.errors import ConfigError, PlatformError, UsageError
+from scripts.gates import versus
 from scripts.gates.cpu import cpu_seconds
 from scripts.gates.load import run
 from scripts.gates.recorded import Run
+from scripts.gates.sides import Left, Versus, plan_versus
 from scripts.gates.slower import Finding
-from scripts.gates.versus import Left, Versus, compare, plan_versus, verdict_of
+from scripts.gates.versus import compare, verdict_of
 from scripts.rehearsal.clone import ENTRY
 from scripts.release import Sha
 from scripts.verdict import Outcome
@@ -105,8 +107,8 @@ def compared(folder: Path, against: str = "HEAD~1", users: int | None = None) ->
     said: list[str] = []
 
     async def work() -> Run | Left:
-        versus = await plan_versus(folder, against, users, 1, folder.parent / "out")
-        return await compare(order_for(folder, said.append), versus)
+        order = order_for(folder, said.append)
+        return await compare(order, await plan_versus(folder, against, users, 1, folder.parent / "out"))
 
     return asyncio.run(work())
 
@@ -222,8 +224,8 @@ def test_the_base_is_where_head_left_the_other(tmp_path: Path) -> None:
     git(tmp_path, "checkout", "--quiet", "main")
     commit(tmp_path, {"c": "d"})
     git(tmp_path, "checkout", "--quiet", "change")
-    versus = asyncio.run(plan_versus(tmp_path, "main", None, 1, tmp_path))
-    assert versus == Versus({"base": Sha(left), "head": Sha(head)}, None, 1, tmp_path)
+    planned = asyncio.run(plan_versus(tmp_path, "main", None, 1, tmp_path))
+    assert planned == Versus({"base": Sha(left), "head": Sha(head)}, None, 1, tmp_path)
 
 
 WORKS = "pass"
@@ -239,6 +241,21 @@ def test_a_base_that_does_not_start_is_no_bar(tiny: Path) -> None:
     assert told.outcome is Outcome.PASS
     assert "the commit before the change does not start" in told.reason
     assert "broken" in told.reason
+
+
+def test_a_comparison_that_takes_too_long_is_no_pass(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a look is not reached in time what was measured is kept, and the answer is inconclusive."""
+    monkeypatch.setattr(versus, "LONGEST_S", 0.5)
+    commit(tiny, {"service.py": SERVICE.replace("FAULT", "await asyncio.sleep(0.004)")})
+    found = compared(tiny, "HEAD")
+    assert isinstance(found, Run)
+    assert (found.users, len(found.epochs), verdict_of(found).exit_code) == (8, 1, 11)
+    assert "took longer than 0.5 s" in verdict_of(found).reason
+    for figures in found.epochs[0].sides.values():
+        assert figures.per_s == pytest.approx(8 / 0.005, rel=0.3)
+        assert figures.p95_ms >= figures.p50_ms >= 4
+        assert 0 < figures.cpu_ms < 3
+    assert len((tiny.parent / "out" / "epochs.jsonl").read_text().splitlines()) == 4
 
 
 def test_a_head_that_does_not_start_is_an_error(tiny: Path) -> None:
@@ -383,9 +400,9 @@ def test_users_in_two_processes(tiny: Path) -> None:
     commit(tiny, {"service.py": SERVICE.replace("FAULT", "await asyncio.sleep(0.005)")})
 
     async def work() -> Run | Left:
-        versus = await plan_versus(tiny, "HEAD", 4, 2, tiny.parent / "out")
         said: list[str] = []
-        found = await compare(order_for(tiny, said.append), versus)
+        order = order_for(tiny, said.append)
+        found = await compare(order, await plan_versus(tiny, "HEAD", 4, 2, tiny.parent / "out"))
         assert "4 at a time without a pause in 2 processes" in said[0]
         return found
 
