@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from scripts.gates.order import read_config
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = "slipway.toml"
 FAILED = 10
+YIELD = ("nice", "-n", "19")
 NOTHING_RAN = 5  # pytest's exit code
 PARTS = {"unit": ("tests/unit",), "integration": ("tests", "--ignore=tests/unit")}  # so that no test is in neither
 
@@ -42,12 +44,26 @@ def run(arguments: argparse.Namespace, environment: Mapping[str, str]) -> int:
 def _test_everything(data: Path) -> int:
     """Run all there is; what is slow comes first, so that the last line is that of the run which measures coverage."""
     read_config(ROOT / CONFIG)  # else an hour of tests would end with a floor that nobody knows
-    codes = [subprocess.run(command, cwd=ROOT, check=False).returncode for command in slow_commands()]
+    codes = _run_slow(*slow_commands())
     others = _test_whole(data)
     if any(code not in {0, NOTHING_RAN} for code in codes):
         Console().say("fail   test: a slow test did not pass: see further above")
         return FAILED
     return others
+
+
+def _run_slow(thinking: Sequence[str], waiting: Sequence[str]) -> list[int]:
+    """Run those that only need the processor beside those that watch the time, and let these go first."""
+    with tempfile.TemporaryFile() as told:
+        beside = subprocess.Popen([*YIELD, *thinking], cwd=ROOT, stdout=told, stderr=subprocess.STDOUT)
+        try:
+            codes = [subprocess.run(waiting, cwd=ROOT, check=False).returncode, beside.wait()]
+        finally:
+            beside.terminate()
+            beside.wait()
+        told.seek(0)
+        Console().say(told.read().decode(errors="replace").rstrip())
+    return codes
 
 
 def _test_whole(data: Path) -> int:
@@ -64,10 +80,10 @@ def _test_whole(data: Path) -> int:
     return verdict.exit_code
 
 
-def slow_commands() -> list[list[str]]:
-    """Give the pytest commands for slow tests: unit tests on every core, others one after the other, for times."""
+def slow_commands() -> tuple[list[str], list[str]]:
+    """Give the pytest commands for slow tests: unit tests on every core; others one after the other, for times."""
     slow = [sys.executable, "-m", "pytest", "-m", "slow"]
-    return [[*slow, "-n", "auto", *PARTS["unit"]], [*slow, *PARTS["integration"]]]
+    return [*slow, "-n", "auto", *PARTS["unit"]], [*slow, *PARTS["integration"]]
 
 
 def pytest_command(

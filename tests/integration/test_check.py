@@ -51,7 +51,7 @@ if story.get("starts"):
     note["left"] = left.pid
 tell()
 print(story.get("says", "all is well"), flush=True)
-if "COVERAGE_FILE" in os.environ:
+if Path(os.environ.get("COVERAGE_FILE", "/")).is_relative_to(Path.cwd()):  # not whoever measures these tests
     Path(os.environ["COVERAGE_FILE"]).write_text(name)
 latest = time.time() + 20
 while not all(os.path.exists("ran-" + other) for other in story.get("meets", ())):
