@@ -260,9 +260,9 @@ def test_a_comparison_that_takes_too_long_is_no_pass(tiny: Path) -> None:
     assert (found.users, len(found.epochs), verdict_of(found).exit_code) == (8, 1, 11)
     assert "took longer than 0.5 s" in verdict_of(found).reason
     for figures in found.epochs[0].sides.values():
-        assert figures.per_s == pytest.approx(8 / 0.005, rel=0.3)
+        assert 0 < figures.per_s < 8 / 0.004
         assert figures.p95_ms >= figures.p50_ms >= 4
-        assert 0 < figures.cpu_ms < 3
+        assert figures.cpu_ms > 0
     assert len((tiny.parent / "out" / "epochs.jsonl").read_text().splitlines()) == 4
 
 
@@ -423,7 +423,7 @@ def test_users_in_two_processes(tiny: Path) -> None:
     found = asyncio.run(work())
     assert isinstance(found, Run)
     figures = found.epochs[0].sides["head"]
-    assert figures.per_s == pytest.approx(4 / 0.0055, rel=0.25)
+    assert 2 / 0.005 < figures.per_s < 4 / 0.005  # more than one process's two could ask
     assert [fault for fault in found.faults if "took longer" not in fault] == []
 
 
