@@ -82,6 +82,14 @@ class Track:
         """End both."""
         await asyncio.gather(*(self.supervisor.stop(each, GRACE_S) for each in instances.values()))
 
+    def forget(self) -> None:
+        """Begin to count anew."""
+        self.why.clear()
+        for seen in (self.asked, self.failed):
+            seen.clear()
+        for times in self.times.values():
+            times.clear()
+
     async def turn(self, crowd: Crowd, side: str, instance: Instance, users: int, seed: int) -> Turn:
         """Put the users on one of the services for a block, and count what comes of it."""
         block, cpu_s = await self._play(crowd, side, side, instance, seed)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -18,7 +18,7 @@ import httpx
 
 from scripts.client import Client
 from scripts.clock import Clock, SystemClock
-from scripts.gates.calibrating import Calibrated, choose_users
+from scripts.gates.calibrating import USERS, Calibrated, choose_users
 from scripts.gates.crowd import Crowd
 from scripts.gates.epochs import NotReadyError, Track, measure_epoch
 from scripts.gates.order import Order
@@ -84,22 +84,25 @@ async def _compare(track: Track, versus: Versus, folder: Path) -> Run | Left:
 
 
 async def _measure(track: Track, versus: Versus, chosen: Calibrated, folder: Path) -> Run:
-    start_s = track.clock.monotonic()
+    start_s, users = track.clock.monotonic(), chosen.users
     epochs: list[Epoch] = []
-    file = versus.output / EPOCHS_FILE
-    file.write_text("", encoding="utf-8")
     async with Crowd(chosen.whose, track.order.environment, folder) as crowd:
         while (comparison := judge_epochs(ratios_of(epochs))).outcome is None:
             if track.clock.monotonic() - start_s > LONGEST_S:
                 break
-            epochs.append(await measure_epoch(track, crowd, len(epochs) + 1, chosen.users))
-            with file.open("a", encoding="utf-8") as lines:
-                lines.write(as_lines(epochs[-1]))
+            epochs.append(await measure_epoch(track, crowd, len(epochs) + 1, users))
             _tell(track, epochs)
+            if fewer := _fewer(versus, users, epochs):
+                track.order.say(f"the users' process is too busy: it begins again with {fewer} at a time")
+                users = fewer
+                epochs.clear()
+                track.forget()
+            lines = "".join(map(as_lines, epochs))
+            (versus.output / EPOCHS_FILE).write_text(lines, encoding="utf-8")
     measured_s = track.clock.monotonic() - start_s
     run = Run(
         commits=versus.commits,
-        users=chosen.users,
+        users=users,
         workers=versus.workers,
         measured_s=measured_s,
         epochs=tuple(epochs),
@@ -107,6 +110,22 @@ async def _measure(track: Track, versus: Versus, chosen: Calibrated, folder: Pat
         times=track.times,
     )
     return replace(run, faults=tuple(find_doubts(track, run)))
+
+
+def _fewer(versus: Versus, users: int, epochs: list[Epoch]) -> int | None:
+    """Give how many users to go on with where these are the limit: on a busy machine the calibration saw too little.
+
+    It looks at nothing but the users, so that it favours neither commit.
+    """
+    if versus.users is not None or client_share(epochs) <= CLIENT_SATURATED:
+        return None
+    return next((each for each in USERS if versus.workers <= each < users), None)
+
+
+def client_share(epochs: Sequence[Epoch]) -> float:
+    """Give what the users' process takes of a core, the median over epochs and sides; 0.0 before the first one."""
+    shares = [epoch.sides[side].client for epoch in epochs for side in SIDES]
+    return median(shares) if shares else 0.0
 
 
 def _tell(track: Track, epochs: list[Epoch]) -> None:
@@ -120,7 +139,7 @@ def find_doubts(track: Track, run: Run) -> Iterator[str]:
     for side in failing(track):
         why = track.why.get(side, "no reason is known")
         yield f"{track.failed[side]} of {track.asked[side]} requests to {side} failed: {why}"
-    client = median(epoch.sides[side].client for epoch in run.epochs for side in SIDES)
+    client = client_share(run.epochs)
     if client > CLIENT_SATURATED:
         yield f"the users' process takes {client:.0%} of a core: it, and not the service, may be what is measured"
     if run.comparison.outcome is None:

@@ -19,7 +19,7 @@ import pytest
 
 from scripts.arguments import build_parser
 from scripts.errors import ConfigError, PlatformError, UsageError
-from scripts.gates import versus
+from scripts.gates import calibrating, versus
 from scripts.gates.cpu import cpu_seconds
 from scripts.gates.load import run
 from scripts.gates.recorded import Run
@@ -404,6 +404,27 @@ def test_users_who_are_the_limit_are_no_pass(tiny: Path) -> None:
     assert isinstance(found, Run)
     assert [fault for fault in found.faults if "users' process takes" in fault]
     assert verdict_of(found).exit_code == 11
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_calibration_on_a_busy_machine_is_mended(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it took too many users for the process that they run in, the comparison begins again with fewer."""
+    monkeypatch.setattr(calibrating, "CLIENT_LIMIT", 2.0)
+    monkeypatch.setattr(versus, "LONGEST_S", 16.0)
+    said: list[str] = []
+    order = order_for(tiny, said.append)
+
+    async def work() -> Run | Left:
+        return await compare(order, await plan_versus(tiny, "HEAD", None, 1, tiny.parent / "out"))
+
+    found = asyncio.run(work())
+    assert isinstance(found, Run)
+    assert found.users < 8
+    assert any("begins again with 4 at a time" in line for line in said)
+    lines = (tiny.parent / "out" / "epochs.jsonl").read_text().splitlines()
+    assert len(lines) == 4 * len(found.epochs)
+    assert found.times["head"].total() == sum(epoch.sides["head"].requests for epoch in found.epochs)
 
 
 @pytest.mark.usefixtures("brief")
