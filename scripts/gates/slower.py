@@ -135,16 +135,15 @@ def look(ratios: Ratios, epochs: int) -> Comparison:
     alpha = LOOKS[epochs]
     metrics = [BY_NAME[name] for name in ratios]
     rows = [[metric.slower * value for value in ratios[metric.name][:epochs]] for metric in metrics]
-    slower, faster = family_p(rows), family_p([[-value for value in row] for row in rows])
     measured = tuple(
-        _measure(metric, row, p, other, alpha)
-        for metric, row, p, other in zip(metrics, rows, slower, faster, strict=True)
+        _measure(metric, row, p, alpha) for metric, row, p in zip(metrics, rows, family_p(rows), strict=True)
     )
     return Comparison(epochs, _outcome(measured, last=epochs == MOST_EPOCHS), measured)
 
 
-def _measure(metric: Metric, row: Sequence[float], slower: float, faster: float, alpha: float) -> Measured:
+def _measure(metric: Metric, row: Sequence[float], slower: float, alpha: float) -> Measured:
     size = shift(row)
+    faster = signed_rank_p([-value for value in row])  # not corrected for the family: nothing hangs on it
     excluded, twice = (_excludes(row, times * metric.ruled_out) for times in (1, 2))
     if slower <= alpha and size >= math.log1p(metric.alarm):
         finding = Finding.SLOWER

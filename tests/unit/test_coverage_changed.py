@@ -369,7 +369,7 @@ def an_option(_repository: Repository) -> list[str]:
 def unrelated(repository: Repository) -> list[str]:
     """Name a commit of another history."""
     repository.git("checkout", "--quiet", "--orphan", "other")
-    repository.commit()
+    repository.git("commit", "--quiet", "--message", "of another root, which the same words in the same second are not")
     return ["--against", "main"]
 
 
