@@ -13,7 +13,9 @@ from scripts.gates.crowd import Crowd, UsersOf
 from scripts.gates.epochs import BLOCK_S, Track
 from scripts.gates.measuring import LOCUSTFILE
 from scripts.gates.recorded import SIDES
+from scripts.gates.sides import Left
 from scripts.rehearsal.supervisor import Instance
+from scripts.verdict import Outcome
 
 USERS = (8, 4, 2, 1)  # at a time
 CLIENT_LIMIT = 0.6  # of a core; in a service that is as quick as its users' process, one user takes half of one
@@ -45,11 +47,11 @@ class Tried:
 
 async def choose_users(
     track: Track, users: int | None, workers: int, instances: Mapping[str, Instance], folder: Path
-) -> Calibrated | str:
+) -> Calibrated | Left:
     """Give the users of the base's locustfile, else of HEAD's; or why there are none that both commits can serve.
 
-    The base's come first: HEAD's may ask for what the base does not have yet. A reason that begins with `base` means
-    that the base cannot serve its own users, so that there is nothing to compare with.
+    The base's come first: HEAD's may ask for what the base does not have yet. Where the base cannot serve its own
+    users there is nothing to compare with; where only HEAD cannot, that is no pass.
     """
     counts = (users,) if users else tuple(dict.fromkeys(max(each, workers) for each in USERS))
     reasons: dict[str, str] = {}
@@ -61,10 +63,10 @@ async def choose_users(
                 return found
             reasons[side] = found
     if not reasons or "base" not in reasons:
-        return f"base has no {LOCUSTFILE}; of HEAD's: {reasons.get('head', 'there is none')}"
-    if reasons["base"].startswith("base"):
-        return f"base cannot serve its own users: {reasons['base']}"
-    return f"HEAD does not serve the users that the base serves: {reasons['base']}"
+        return Left(f"base has no {LOCUSTFILE}; of HEAD's: {reasons.get('head', 'there is none')}")
+    if reasons["base"].startswith("base:"):
+        return Left(f"base cannot serve its own users: {reasons['base']}")
+    return Left(f"HEAD does not serve the users that the base serves: {reasons['base']}", Outcome.INCONCLUSIVE)
 
 
 async def _choose_count(

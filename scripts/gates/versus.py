@@ -70,8 +70,8 @@ async def _compare(track: Track, versus: Versus, folder: Path) -> Run | Left:
         chosen = await choose_users(track, versus.users, versus.workers, instances, folder)
     finally:
         await track.stop(instances)
-    if isinstance(chosen, str):
-        return Left(chosen, Outcome.PASS if chosen.startswith("base") else Outcome.INCONCLUSIVE)
+    if isinstance(chosen, Left):
+        return chosen
     track.order.say(
         f"comparing {short(versus.commits['head'])} with {short(versus.commits['base'])}: {chosen.users} at a time"
         f" without a pause in {versus.workers} process{'es' if versus.workers > 1 else ''},"
