@@ -2,6 +2,8 @@
 
 import os
 import subprocess
+from collections.abc import Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from scripts.release import Sha
 from scripts.verdict import Outcome
 
 ROOT = Path("/somewhere")
+TESTS = Path(__file__).parents[1]
 COMMIT, OTHER = Sha("a" * 40), Sha("b" * 40)
 RUNS = plan_runs(GATES, Base(COMMIT, COMMIT), ROOT)
 BY_NAME = {run.gate.name: run for run in RUNS}
@@ -209,19 +212,20 @@ def test_outside_of_git_there_is_no_base(tmp_path: Path) -> None:
 def test_old_data_is_gone_and_the_folder_is_held(tmp_path: Path) -> None:
     """A check begins without what an earlier one left, and a second one at the same time is refused."""
     folder = tmp_path / "check"
-    (folder / "coverage-unit").mkdir(parents=True)
-    (folder / "coverage-unit" / ".coverage").touch()
+    (folder / "coverage-unit-1").mkdir(parents=True)
+    (folder / "coverage-unit-1" / ".coverage").touch()
     (folder / "old.log").touch()
     (folder / "away").symlink_to(tmp_path)
     with own_folder(folder):
         assert sorted(path.name for path in folder.rglob("*")) == [
             "coverage-integration-1",
             "coverage-integration-2",
-            "coverage-unit",
+            "coverage-unit-1",
+            "coverage-unit-2",
         ]
         with pytest.raises(UsageError, match="another check"), own_folder(folder):
             pass
-        assert (folder / "coverage-unit").is_dir()
+        assert (folder / "coverage-unit-1").is_dir()
     with own_folder(folder):
         pass
 
@@ -279,20 +283,41 @@ def test_every_result_has_an_outcome() -> None:
 def test_shards_are_gates_of_their_own() -> None:
     """Each shard has a name, a log and data of its own; who needs the gate needs all of them."""
     runs = {run.gate.name: run for run in plan_runs(in_shards(GATES), Base(), ROOT)}
-    assert [*runs] == ["lock", "lint", "unit", "integration-1", "integration-2", "load", "coverage"]
-    assert runs["coverage"].gate.needs == ("unit", "integration-1", "integration-2")
+    assert [*runs] == [
+        "lock",
+        "lint",
+        "unit-1",
+        "unit-2",
+        "integration-1",
+        "integration-2",
+        "load",
+        "coverage",
+    ]
+    assert runs["coverage"].gate.needs == ("unit-1", "unit-2", "integration-1", "integration-2")
     assert len({run.log for run in runs.values()}) == len(runs)
-    assert len({run.settings["COVERAGE_FILE"] for run in runs.values() if run.settings}) == 3
+    assert len({run.settings["COVERAGE_FILE"] for run in runs.values() if run.settings}) == 4
     data = [word for word in runs["coverage"].command if "coverage-" in word]
     assert data == [f".slipway/check/coverage-{name}" for name in runs["coverage"].gate.needs]
 
 
 def test_shards_leave_no_test_out() -> None:
-    """Each folder of tests is in at least one shard, and this repository's own in exactly one."""
-    (gate,) = [gate for gate in GATES if gate.shards]
-    folders = {path.name for path in (Path(__file__).parents[1]).iterdir() if path.is_dir()} - {"unit", "__pycache__"}
-    ignored = [{word.removeprefix("--ignore=tests/") for word in words[1:]} for words in gate.shards]
-    assert [words[0] for words in gate.shards] == ["--"] * len(ignored)
-    assert set.union(*ignored) == folders
-    assert set.intersection(*ignored) == set()
+    """Each file of tests is in exactly one shard of its part; a new folder is in one of them at least."""
+    for gate in [gate for gate in GATES if gate.shards]:
+        ours = [path for path in TESTS.rglob("test_*.py") if (TESTS / "unit" in path.parents) == ("unit" in gate.words)]
+        taken = [len([shard for shard in gate.shards if not leaves_out(shard, path)]) for path in ours]
+        assert taken == [1] * len(ours)
+        assert len(taken) > 10
+        assert any(not leaves_out(shard, TESTS / "new" / "test_new.py") for shard in gate.shards)
     assert in_shards([Gate("a", "", ("a",), 1)]) == (Gate("a", "", ("a",), 1),)
+
+
+def leaves_out(shard: Sequence[str], path: Path) -> bool:
+    """Whether pytest, given these words, would not collect the file."""
+    assert shard[0] == "--"
+    named = str(path.relative_to(TESTS.parent))
+    kinds = [word.partition("=") for word in shard[1:]]
+    assert {kind for kind, _, _ in kinds} <= {"--ignore", "--ignore-glob"}
+    return any(
+        fnmatch(named, what) if kind == "--ignore-glob" else path.is_relative_to(TESTS.parent / what)
+        for kind, _, what in kinds
+    )
