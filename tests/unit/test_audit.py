@@ -15,7 +15,6 @@ from scripts.gates import audit as module
 from scripts.gates.audit import UNREACHED, Audit, Vulnerability, audit, read_report, render_audit, tell
 from scripts.gates.pins import Pin
 from tests.osv import Osv, vulnerability
-from tests.unit.fakes import UNHURRIED
 from tests.unit.locked import NOBODY
 
 A = "a" * 64
@@ -91,7 +90,6 @@ JSON = st.recursive(
 )
 
 
-@UNHURRIED
 @given(JSON, st.booleans())
 def test_any_json_is_read_without_an_error(rows: object, found_any: bool) -> None:
     """Whatever JSON there is, it is an audit or it says why not."""
@@ -194,7 +192,6 @@ def test_sees_nothing_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert mark not in told
 
 
-@UNHURRIED
 @given(st.text(), st.text(), st.text(), st.text())
 def test_table_cannot_be_broken(name: str, version: str, identity: str, trouble: str) -> None:
     """Whatever a service calls a vulnerability, it is code in a cell, and trouble is one line of text."""

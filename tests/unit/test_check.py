@@ -220,6 +220,7 @@ def test_old_data_is_gone_and_the_folder_is_held(tmp_path: Path) -> None:
         assert sorted(path.name for path in folder.rglob("*")) == [
             "coverage-integration-1",
             "coverage-integration-2",
+            "coverage-integration-3",
             "coverage-unit-1",
             "coverage-unit-2",
         ]
@@ -290,12 +291,13 @@ def test_shards_are_gates_of_their_own() -> None:
         "unit-2",
         "integration-1",
         "integration-2",
+        "integration-3",
         "load",
         "coverage",
     ]
-    assert runs["coverage"].gate.needs == ("unit-1", "unit-2", "integration-1", "integration-2")
+    assert runs["coverage"].gate.needs == ("unit-1", "unit-2", "integration-1", "integration-2", "integration-3")
     assert len({run.log for run in runs.values()}) == len(runs)
-    assert len({run.settings["COVERAGE_FILE"] for run in runs.values() if run.settings}) == 4
+    assert len({run.settings["COVERAGE_FILE"] for run in runs.values() if run.settings}) == 5
     data = [word for word in runs["coverage"].command if "coverage-" in word]
     assert data == [f".slipway/check/coverage-{name}" for name in runs["coverage"].gate.needs]
 

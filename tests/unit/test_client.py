@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scripts.client import AGENT, LARGEST_BODY, PROBE_CONNECTIONS, RETRIES, Answer, Client, expect_object
 from scripts.clock import Deadline, SystemClock
 from scripts.errors import OutcomeUnknown, PlatformError, PlatformUnreachable
-from tests.unit.fakes import UNHURRIED, FakeClock, Line, Reply, Script
+from tests.unit.fakes import FakeClock, Line, Reply, Script
 
 KEY = "aB3-_xYz9Q"
 URL = f"https://api.render.com/deploy/srv-abc123?key={KEY}"
@@ -405,7 +405,6 @@ def test_json_that_is_too_deep_is_nothing() -> None:
     assert Answer(200, 1.0, b"[" * 200_000).json() is None
 
 
-@UNHURRIED
 @given(st.binary(max_size=40))
 def test_json_never_raises(body: bytes) -> None:
     """No body of a foreign server makes reading it fail."""

@@ -14,7 +14,6 @@ from scripts.config import PLACEHOLDER, TARGETS, Config, VercelSection, load, pa
 from scripts.errors import ConfigError
 from scripts.redaction import Secret, read_secrets
 from scripts.verdict import Check
-from tests.unit.fakes import UNHURRIED
 
 ROOT = Path(__file__).parents[2]
 LEAST = """
@@ -658,7 +657,6 @@ def test_secrets_are_read() -> None:
     assert {name: secret.reveal() for name, secret in taken.items()} == {"ONE": "a b", "THREE": "c"}
 
 
-@UNHURRIED
 @given(
     st.dictionaries(
         st.sampled_from(["version", "release", "render", "checks", "bake", "zzz"]),

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from scripts.console import Console
 from scripts.redaction import Redactor, Secret
-from tests.unit.fakes import UNHURRIED
 
 KEY = "aB3-xYz9Q"
 HOOK = f"https://api.render.com/deploy/srv-abc?key={KEY}"
@@ -124,7 +123,6 @@ def test_annotations_are_escaped() -> None:
     assert command == "::error title=a%3Ab%2Cc%25%0A%3A fail::50 %25%0D%0A::set-output name=a::b"
 
 
-@UNHURRIED
 @given(TEXTS)
 def test_an_annotation_is_one_line_that_says_the_text(text: str) -> None:
     """Whatever its text, an annotation is one line, and a runner that decodes it has the text again."""

@@ -26,7 +26,7 @@ from scripts.gates.cooldown import (
     tell_waiting,
     versions_in,
 )
-from tests.unit.fakes import START, UNHURRIED
+from tests.unit.fakes import START
 
 
 def ages(**days: float | None) -> dict[str, Ages]:
@@ -139,7 +139,6 @@ def test_what_is_new_has_no_lower_limit_and_what_goes_down_may() -> None:
 VERSIONS = st.sampled_from(["0.1", "1.0", "1.0.0", "1.1rc1", "1.1", "2.0.dev1", "2!0.1"])
 
 
-@UNHURRIED
 @given(
     st.dictionaries((VERSIONS | st.just("1.0+x")).map(Version), st.none() | st.integers(-1, 20).map(float)),
     VERSIONS,
@@ -201,7 +200,6 @@ def test_as_markdown() -> None:
     assert describe_age(Release("two", "1.5", 30, waits_for_another=True)) == "30 days old, needs one that waits"
 
 
-@UNHURRIED
 @given(st.text(), st.text(), st.text())
 def test_table_cannot_be_broken(name: str, version: str, identity: str) -> None:
     """Whatever an index or an advisory says, it is code in its cell."""

@@ -26,7 +26,6 @@ from tests.rehearsal.tiny_service import API_KEY, HOOK_KEY, tiny_cloud
 from tests.rehearsal.tiny_vercel import TOKEN as TINY_TOKEN
 from tests.rehearsal.tiny_vercel import tiny_vercel
 from tests.unit.fake_accounts import SECRETS, World, fault, put, visit
-from tests.unit.fakes import UNHURRIED
 
 RENDER = "api.render.com/v1/services/srv-abc123"
 VERCEL = "api.vercel.com"
@@ -267,7 +266,6 @@ def test_the_summary_tells_the_worst_first() -> None:
     assert re.findall(r"\*\*(\w+)\*\*", table) == ["fail", "warn", "ok"]
 
 
-@UNHURRIED
 @given(st.text())
 def test_any_text_is_one_line(text: str) -> None:
     """Any text at all is one line of bounded length in the terminal, and one row of five bars in the table."""

@@ -18,7 +18,6 @@ from scripts.samples import append_samples
 from scripts.state import replay
 from scripts.verdict import Outcome, Sample
 from tests.unit import journals
-from tests.unit.fakes import UNHURRIED
 from tests.unit.journals import NEW, OLD, Story
 
 FEW = settings(UNHURRIED, max_examples=25)

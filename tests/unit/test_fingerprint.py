@@ -15,7 +15,6 @@ from scripts.gates import fingerprint
 from scripts.gates.fingerprint import FILE, NONE, holds, is_ci, read_sources, render_fingerprint
 from scripts.gates.lock import check, pin
 from scripts.gates.lockfiles import ROOT, paths
-from tests.unit.fakes import UNHURRIED
 from tests.unit.locked import LOCKED, NOBODY, OURS, SOURCES, VERSIONS, Checkout, right_checkout
 
 HASH = min(OURS["h11"][VERSIONS["h11"]])
@@ -190,7 +189,6 @@ def test_a_file_that_is_named_is_part_of_it(checkout: Checkout, word: str) -> No
     assert not holds(checkout.root, locks_of(checkout))
 
 
-@UNHURRIED
 @given(
     st.dictionaries(st.sampled_from("abc"), st.binary(max_size=4)),
     st.dictionaries(st.text("abc ", max_size=3), st.binary(max_size=4)),

@@ -8,7 +8,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from scripts.foreign import GAP, LONGEST, for_html, for_markdown, for_mermaid, for_slack, plain
-from tests.unit.fakes import UNHURRIED
 from tests.unit.journals import NASTY
 
 ANY = st.text(max_size=60) | st.sampled_from(NASTY) | st.text("|\\`<>&@:/\n\u202e\ud800 a", max_size=30)

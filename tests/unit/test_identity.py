@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from scripts.identity import LEAST_ANSWERS, Identity, Seen, answers_needed
 from scripts.release import Sha
-from tests.unit.fakes import UNHURRIED
 
 NEW, OLD, THIRD = Sha("a" * 40), Sha("b" * 40), Sha("c" * 40)
 SILENT = Seen(None, reason="no answer (ConnectError)")
@@ -37,7 +36,6 @@ def test_answers_needed(instances: int, answers: int) -> None:
     assert answers_needed(instances) == answers
 
 
-@UNHURRIED
 @given(st.integers(2, 400))
 def test_answers_needed_is_the_least_number_that_is_enough(instances: int) -> None:
     """N answers miss one of n instances with at most one in a thousand, and one answer fewer would not do."""
@@ -46,7 +44,6 @@ def test_answers_needed_is_the_least_number_that_is_enough(instances: int) -> No
     assert n == LEAST_ANSWERS or 1000 * (instances - 1) ** (n - 1) > instances ** (n - 1)
 
 
-@UNHURRIED
 @given(st.integers(1, 399))
 def test_more_instances_never_need_fewer_answers(instances: int) -> None:
     """The number of answers grows with the number of instances."""
@@ -111,7 +108,6 @@ def test_strangers(answers: list[Seen], stranger: Sha | None, row: int) -> None:
     assert (identity.stranger, identity.stranger_row) == (stranger, row)
 
 
-@UNHURRIED
 @given(ANSWERS)
 def test_row_is_what_came_last(answers: list[Seen]) -> None:
     """The row is exactly the answers of the expected commit since the last other one, and its instances are theirs."""
@@ -121,7 +117,6 @@ def test_row_is_what_came_last(answers: list[Seen]) -> None:
     assert identity.instances == {seen.instance for seen in last if seen.instance}
 
 
-@UNHURRIED
 @given(ANSWERS, st.integers(1, 3))
 def test_proof_needs_answers(answers: list[Seen], instances: int) -> None:
     """Nothing is proven by fewer than three answers in a row, nor by ids that are too few and answers below N."""

@@ -109,7 +109,7 @@ def test_one_event_is_one_line(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from(Kind), TEXTS, TEXTS), max_size=5), st.data())
-@settings(max_examples=40, deadline=None)  # the disk may be slow
+@settings(max_examples=40)
 def test_a_kill_loses_the_last_line_only(rows: list[tuple[Kind, str, str]], data: st.DataObject) -> None:
     """Wherever a file ends, every whole line of it is read, and the torn one is passed over."""
     with tempfile.TemporaryDirectory() as folder:

@@ -25,7 +25,6 @@ from scripts.judge import (
 )
 from scripts.release import Baseline
 from scripts.verdict import Outcome, Sample
-from tests.unit.fakes import UNHURRIED
 
 BUDGET = 0.001
 ENDPOINTS = ("ready", "version")
@@ -77,7 +76,6 @@ def test_bound_where_it_is_known(failures: int, probes: int, bound: float) -> No
     assert upper_bound(failures, probes) == pytest.approx(bound, abs=1e-9)
 
 
-@UNHURRIED
 @given(COUNTS)
 def test_bound_solves_its_equation(counts: Counts) -> None:
     """The bound is where n·KL(p̂‖u) reaches ln 1000, above the rate that was seen."""
@@ -88,7 +86,6 @@ def test_bound_solves_its_equation(counts: Counts) -> None:
         assert probes * kl(failures / probes, bound) == pytest.approx(log(1000), rel=1e-6)
 
 
-@UNHURRIED
 @given(COUNTS)
 def test_bound_is_honest(counts: Counts) -> None:
     """Were the true rate the bound, so few failures would come with at most one in a thousand (binomial, exactly)."""
@@ -98,7 +95,6 @@ def test_bound_is_honest(counts: Counts) -> None:
     assert tail <= 0.001 * (1 + 1e-6) or failures == probes
 
 
-@UNHURRIED
 @given(COUNTS, st.sampled_from([0.9, 0.99]))
 def test_bound_grows_with_failures_and_with_confidence(counts: Counts, confidence: float) -> None:
     """One more failure, or more confidence, never lowers the bound."""
@@ -133,7 +129,6 @@ def test_tolerated_rate(before: Baseline | None, rate: float) -> None:
     assert tolerated_rate(before, BUDGET) == rate
 
 
-@UNHURRIED
 @given(st.lists(st.integers(0, 10), max_size=30), st.floats(0.0001, 0.49))
 def test_tolerated_rate_is_never_under_the_budget(failures: list[int], budget: float) -> None:
     """No baseline makes us stricter than the objective, or lets half of all requests fail and more."""
@@ -146,7 +141,6 @@ def test_money_starts_even() -> None:
     assert Wealth(STAKES, 10).log_mean == 0
 
 
-@UNHURRIED
 @given(
     st.lists(
         st.dictionaries(st.sampled_from([-1.0, 0.5, 2.0, 99.0]), st.integers(0, 8), max_size=4), min_size=1, max_size=6
@@ -202,7 +196,6 @@ def test_the_mirrored_bet_is_fair(bad: float, probes: int) -> None:
     assert total == pytest.approx(1, rel=1e-9)
 
 
-@UNHURRIED
 @given(st.permutations(samples("ready", 4, 2) + samples("version", 3, 1)))
 def test_order_within_a_second_does_not_matter(rows: list[Sample]) -> None:
     """A second is judged by its counts, so threads may answer in any order."""
@@ -331,7 +324,6 @@ def test_a_proof_counts_at_any_time() -> None:
 BLOCKS = st.lists(st.tuples(*[st.tuples(st.integers(0, 12), st.integers(0, 4))] * 2), max_size=25)
 
 
-@UNHURRIED
 @given(BLOCKS, st.sampled_from([BUDGET, 0.02, 0.3, 0.5]), st.data())
 def test_adding_failures_never_helps(blocks: list[Block], rate: float, data: st.DataObject) -> None:
     """More failures, or failures in the place of successes, never turn a fail into anything else, nor make a pass."""
@@ -349,7 +341,6 @@ def test_adding_failures_never_helps(blocks: list[Block], rate: float, data: st.
         assert judgements[1].outcome is not Outcome.PASS
 
 
-@UNHURRIED
 @given(BLOCKS, st.sampled_from([BUDGET, 0.02, 0.3]), st.floats(0, 300))
 def test_every_judgement_keeps_its_promise(blocks: list[Block], rate: float, t_s: float) -> None:
     """A fail has money of 1000, a pass has none to speak of and no open question, and only the end is inconclusive."""

@@ -26,7 +26,6 @@ from scripts.gates.tables import append_summary, as_markdown, as_text
 from scripts.redaction import Redactor
 from scripts.rehearsal.blueprint import Blueprint
 from scripts.verdict import Check, Sample
-from tests.unit.fakes import UNHURRIED
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMITS = LoadSection(p95_ms=200, error_rate=0.01, least_per_s=50)
@@ -76,7 +75,6 @@ def test_each_limit_is_kept_up_to_itself(stats: Stats, wrong: list[str]) -> None
     assert judged.verdict.exit_code == (10 if wrong else 0)
 
 
-@UNHURRIED
 @given(
     st.integers(0, LEAST_REQUESTS - 1), st.floats(0.001, 3600), st.floats(0.001, 60_000), st.floats(0.001, 1_000_000)
 )

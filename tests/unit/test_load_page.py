@@ -22,7 +22,6 @@ from scripts.gates.slower import BY_NAME, LOOKS, METRICS, Comparison, Finding, M
 from scripts.gates.tables import as_markdown, as_text
 from scripts.page import POLICY
 from scripts.verdict import Outcome
-from tests.unit.fakes import UNHURRIED
 from tests.unit.journals import NASTY
 
 FEW = settings(UNHURRIED, max_examples=10)

@@ -23,7 +23,7 @@ from scripts.report import NOTHING
 from scripts.state import replay
 from scripts.verdict import Outcome, Sample
 from tests.unit import journals
-from tests.unit.fakes import START, UNHURRIED
+from tests.unit.fakes import START
 from tests.unit.journals import NASTY, Story, rename, spoil
 from tests.unit.stories import PLANNED, RELEASE, STORIES, event, stage
 

@@ -22,7 +22,6 @@ from scripts.gates.pins import (
     with_hashes,
     without_hashes,
 )
-from tests.unit.fakes import UNHURRIED
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = {f"{name}.txt": (ROOT / f"{name}.txt").read_text() for name in LOCKS}
@@ -117,7 +116,6 @@ LINES = st.lists(
 )
 
 
-@UNHURRIED
 @given(LINES, st.sampled_from(["\n", "\r\n", "\r", "\x0b"]))
 @example(["# why \\", "-i x"], "\n")
 @example(["two==2 \\", "# why", f"--hash=sha256:{B}"], "\n")
@@ -191,7 +189,6 @@ def test_nothing_newer() -> None:
     assert render_table(compare({"a.txt": GOOD}, {"a.txt": GOOD.replace(A, "c" * 64)})) == NOTHING_NEWER
 
 
-@UNHURRIED
 @given(st.text(), st.text(), st.text())
 @example("`|`\n<img src=x>", "](https://x.example)", "@everyone #1")
 @example("a\\", "\\|", "`")

@@ -14,7 +14,7 @@ from scripts.identity import Seen
 from scripts.probe import BASELINE, CANDIDATE, VERSION, Observation, Witness
 from scripts.release import Sha
 from scripts.verdict import Check
-from tests.unit.fakes import UNHURRIED, FakeClock, Line, Reply, Script
+from tests.unit.fakes import FakeClock, Line, Reply, Script
 
 NEW = Sha("0123456789abcdef0123456789abcdef01234567")
 URL = "https://api.example.com/base"
@@ -89,7 +89,6 @@ def test_version_without_a_full_commit(body: object) -> None:
     assert ask(Reply(body=b"<html>starting</html>")).commit is None
 
 
-@UNHURRIED
 @given(JSON, st.sampled_from([200, 404, 500]))
 def test_any_answer_of_version_is_read(body: object, status: int) -> None:
     """Whatever a service answers, it either names a full commit or says why not, and never raises."""
@@ -173,7 +172,6 @@ def test_a_number_is_not_a_truth_value(expected: object, got: object) -> None:
     assert run(Check("a", "/", json={"ok": expected}), Reply(json={"ok": got}))[0] is False
 
 
-@UNHURRIED
 @given(JSON, st.sampled_from(["a", "a.b", ".", ""]))
 def test_any_answer_can_be_held_against_an_expectation(body: object, name: str) -> None:
     """No answer makes a check raise, and one that fails always has a reason."""

@@ -13,7 +13,6 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from scripts.redaction import SHORTEST, SHOWN, Redactor, Secret, keys_in_url, redact_values
-from tests.unit.fakes import UNHURRIED
 
 VALUE = "rnd_5Zq8wKx1"
 KEY = "aB3-_xYz9Q"
@@ -128,7 +127,6 @@ def test_redactor_without_secrets_changes_nothing() -> None:
     assert Redactor()("key=abcd") == "key=abcd"
 
 
-@UNHURRIED
 @given(st.data())
 def test_no_secret_survives(data: st.DataObject) -> None:
     """No secret of four characters or more is in what the redactor gives, raw or quoted, whatever stands around it."""
@@ -140,7 +138,6 @@ def test_no_secret_survives(data: st.DataObject) -> None:
         assert form not in told
 
 
-@UNHURRIED
 @given(URL_SAFE, st.text(max_size=20), st.text(max_size=20))
 def test_no_hook_key_survives(key: str, before: str, after: str) -> None:
     """The key of a deploy hook is gone even where the rest of its URL is not there."""
@@ -149,7 +146,6 @@ def test_no_hook_key_survives(key: str, before: str, after: str) -> None:
     assert key not in told
 
 
-@UNHURRIED
 @given(st.lists(SECRET_VALUES, max_size=3), st.text(max_size=40))
 def test_a_text_without_secrets_is_left_alone(secrets: list[str], text: str) -> None:
     """Only secrets are replaced."""

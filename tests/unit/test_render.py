@@ -16,7 +16,7 @@ from scripts.errors import ConfigError, OutcomeUnknown, PlatformError, PlatformU
 from scripts.platforms.render import HOOK, KEY, STATES, Render, service_in_hook
 from scripts.redaction import Secret
 from scripts.release import Baseline, Deployment, DeployState, Sha
-from tests.unit.fakes import UNHURRIED, FakeClock, Line, Reply, Script
+from tests.unit.fakes import FakeClock, Line, Reply, Script
 
 NEW, OLD = Sha("a" * 40), Sha("b" * 40)
 HOOK_KEY, API_KEY = "hk-aB3xYz9Q", "rnd_5Zq8wKx1"
@@ -246,7 +246,6 @@ def test_a_time_always_has_its_zone() -> None:
     assert created_at is None or created_at.tzinfo is not None
 
 
-@UNHURRIED
 @given(st.recursive(st.none() | st.text(max_size=4) | st.integers(), lambda inner: st.dictionaries(st.sampled_from(["id", "status", "commit", "createdAt", "trigger"]), inner) | st.lists(inner, max_size=2)))  # fmt: skip  # noqa: E501
 def test_no_answer_is_a_bug(body: object) -> None:
     """Whatever Render answers is a deploy or an error of our tree."""

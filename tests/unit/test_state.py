@@ -11,7 +11,7 @@ from scripts.journal import Event, Kind
 from scripts.release import STAGES, Baseline, Deployment, DeployState, Release, Sha, Stage
 from scripts.state import Change, Ended, RunState, TargetState, replay
 from scripts.verdict import EXIT_CODES, Outcome, Verdict
-from tests.unit.fakes import START, UNHURRIED
+from tests.unit.fakes import START
 
 NEW, OLD = Sha("a" * 40), Sha("b" * 40)
 
@@ -334,7 +334,6 @@ def questions(state: RunState) -> Iterable[object]:
         yield from (target.asked, target.known, target.own_ids)
 
 
-@UNHURRIED
 @given(st.lists(VALID, max_size=30), st.integers(0, 30))
 def test_any_prefix_can_be_replayed(events: list[Event], length: int) -> None:
     """A run that was killed after any event can be continued: replay of what is there never raises."""
@@ -343,7 +342,6 @@ def test_any_prefix_can_be_replayed(events: list[Event], length: int) -> None:
     assert state.moved == any(target.asked or target.rollback is not None for target in state.targets.values())
 
 
-@UNHURRIED
 @given(st.lists(VALID, max_size=20), st.lists(VALID, max_size=5))
 def test_a_replay_can_be_continued(events: list[Event], more: list[Event]) -> None:
     """Events that come later never change what was known of the release that was planned, unless it is planned anew."""

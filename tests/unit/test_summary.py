@@ -19,7 +19,7 @@ from scripts.summary import NEXT, NO_JOURNAL, append_summary, render_dry_run, re
 from scripts.timeline import MOST_MOMENTS, both_ends, render_mermaid, spans_of
 from scripts.verdict import Outcome, Sample
 from tests.unit import journals
-from tests.unit.fakes import START, UNHURRIED
+from tests.unit.fakes import START
 from tests.unit.journals import NASTY, Story, rename, spoil
 from tests.unit.stories import (
     ASKED,

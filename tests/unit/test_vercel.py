@@ -48,7 +48,7 @@ from tests.unit.fake_vercel import (
     row,
     served,
 )
-from tests.unit.fakes import UNHURRIED, FakeClock, Reply, Script
+from tests.unit.fakes import FakeClock, Reply, Script
 
 SECRETS = {TOKEN_NAME: Secret(TOKEN), BYPASS_NAME: Secret(BYPASS)}
 CREATED = datetime.fromtimestamp(CREATED_MS / 1000, UTC)
@@ -355,7 +355,6 @@ BODIES = st.recursive(
 )
 
 
-@UNHURRIED
 @given(st.lists(BODIES, min_size=4, max_size=4))
 def test_no_answer_is_a_bug(bodies: list[object]) -> None:
     """Whatever Vercel answers is a history or an error of our tree."""

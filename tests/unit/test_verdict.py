@@ -16,7 +16,6 @@ from scripts.verdict import (
     unproven_rollback,
     worst,
 )
-from tests.unit.fakes import UNHURRIED
 
 ORDER = [Outcome.PASS, Outcome.INCONCLUSIVE, Outcome.ERROR, Outcome.FAIL]
 VERDICTS = st.builds(
@@ -92,7 +91,6 @@ def test_flags_go_with_the_winner() -> None:
     assert not worst([environment, failed("bad")]).environment
 
 
-@UNHURRIED
 @given(st.lists(VERDICTS, min_size=1))
 def test_worst_wins(verdicts: list[Verdict]) -> None:
     """The worst of any answers ranks as the worst of them, so one that is not a pass is never lost."""
@@ -101,7 +99,6 @@ def test_worst_wins(verdicts: list[Verdict]) -> None:
     assert told.passed == all(verdict.passed for verdict in verdicts)
 
 
-@UNHURRIED
 @given(st.permutations([passed("a"), failed("b"), unproven_rollback("c"), Verdict(Outcome.ERROR, "d")]), st.data())
 def test_order_does_not_matter(verdicts: list[Verdict], data: st.DataObject) -> None:
     """The exit code of several answers does not depend on which came first."""
