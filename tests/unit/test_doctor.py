@@ -294,7 +294,7 @@ def _paths(value: Any, *before: str | int) -> Iterator[tuple[str | int, ...]]:
 
 
 @pytest.mark.slow
-@settings(UNHURRIED, max_examples=300)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_any_answer_at_all(folder: Path, data: st.DataObject) -> None:
     """Whatever JSON stands anywhere in an answer, every finding has a level, and nothing breaks."""

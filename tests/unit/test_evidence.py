@@ -20,7 +20,7 @@ from scripts.verdict import Outcome, Sample
 from tests.unit import journals
 from tests.unit.journals import NEW, OLD, Story
 
-FEW = settings(UNHURRIED, max_examples=25)
+FEW = settings(max_examples=25)
 
 
 def read(story: Story) -> list[Evidence]:

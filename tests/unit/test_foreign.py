@@ -11,7 +11,7 @@ from scripts.foreign import GAP, LONGEST, for_html, for_markdown, for_mermaid, f
 from tests.unit.journals import NASTY
 
 ANY = st.text(max_size=60) | st.sampled_from(NASTY) | st.text("|\\`<>&@:/\n\u202e\ud800 a", max_size=30)
-FEW = settings(UNHURRIED, max_examples=25)
+FEW = settings(max_examples=25)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from scripts.page import POLICY
 from scripts.verdict import Outcome
 from tests.unit.journals import NASTY
 
-FEW = settings(UNHURRIED, max_examples=10)
+FEW = settings(max_examples=10)
 COMMITS = {"base": "0f9e8d7" + "6" * 33, "head": "a1b2c3d" + "4" * 33}
 VOID = {"meta"}
 ALLOWED = {

@@ -27,7 +27,7 @@ from tests.unit.fakes import START
 from tests.unit.journals import NASTY, Story, rename, spoil
 from tests.unit.stories import PLANNED, RELEASE, STORIES, event, stage
 
-FEW = settings(UNHURRIED, max_examples=20)
+FEW = settings(max_examples=20)
 VOID = {"meta", "br"}
 ALLOWED = {
     *("html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "strong", "span", "br", "code", "time"),

@@ -36,7 +36,7 @@ from tests.unit.stories import (
     stage,
 )
 
-FEW = settings(UNHURRIED, max_examples=20)
+FEW = settings(max_examples=20)
 LIMIT = 1024 * 1024  # bytes that GitHub shows of a step
 STATEMENT = re.compile(r"    [A-Za-z0-9. -]+ :(done|active|crit|milestone|crit, milestone), \d+, (\d+|0ms)")
 HEAD = ["gantt", "    dateFormat x", "    axisFormat %H:%M:%S", "    todayMarker off", "    section stages"]

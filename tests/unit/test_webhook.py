@@ -21,11 +21,11 @@ from scripts.state import replay
 from scripts.verdict import Outcome
 from scripts.webhook import LIMIT_S, TOLD, judge_news, post, render_text, run_url
 from tests.unit import journals
-from tests.unit.fakes import UNHURRIED, FakeClock, Reply, Script
+from tests.unit.fakes import FakeClock, Reply, Script
 from tests.unit.journals import NASTY, rename, spoil
 from tests.unit.stories import BAD, PLANNED, RELEASE, UNPROVEN, event, stage
 
-FEW = settings(UNHURRIED, max_examples=25)
+FEW = settings(max_examples=25)
 PATH = "/services/T0SECRET/B0SECRET/x8Kq2LmP"
 RUN = {"GITHUB_SERVER_URL": "https://github.com", "GITHUB_REPOSITORY": "o-1/r.x", "GITHUB_RUN_ID": "17"}
 
