@@ -3,21 +3,17 @@
 Nothing here may be cached: an old answer would be taken for the release that serves now.
 """
 
-from enum import StrEnum
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Literal
 
 from fastapi import APIRouter, Depends, Request, Response, status
 from pydantic import AwareDatetime, BaseModel, Field
 
-from app.settings import Settings
+from app.checks import OK, Checks, Finding
+from app.identity import Identity
+from app.lifecycle import Lifecycle, Phase
 
-
-class Phase(StrEnum):
-    """Where the process is between its first and its last moment."""
-
-    STARTING = "starting"
-    READY = "ready"
-    STOPPING = "stopping"
+STARTUP = "startup"
 
 
 class Liveness(BaseModel):
@@ -27,16 +23,17 @@ class Liveness(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Whether this instance should get traffic, and why."""
+    """Whether this instance should get traffic, and why: `ready`, or what keeps it from that."""
 
-    status: Phase
-    checks: dict[str, Literal["ok", "pending"]] = Field(examples=[{"startup": "ok"}])
+    status: Literal["starting", "ready", "failing", "stopping"]
+    checks: dict[str, str] = Field(examples=[{"startup": "ok", "database": "ok", "redis": "ok"}])
 
 
 class Version(BaseModel):
-    """Which commit answers, and from which instance."""
+    """Which commit answers, from which deploy and which instance."""
 
     commit: str | None = Field(description="The full SHA, or null where nobody told the service.", examples=["0" * 40])
+    deploy: str | None = Field(description="The platform's id of the deploy, or null where it tells none.")
     instance: str = Field(examples=["srv-c1a2b3-7d9f8"])
     started_at: AwareDatetime
 
@@ -44,18 +41,6 @@ class Version(BaseModel):
 async def forbid_caching(response: Response) -> None:
     """Keep every cache on the way from storing the answer."""
     response.headers["Cache-Control"] = "no-store"
-
-
-async def get_phase(request: Request) -> Phase:
-    """Give the phase that the application's lifespan has reached."""
-    phase: Phase = request.app.state.phase
-    return phase
-
-
-async def get_settings(request: Request) -> Settings:
-    """Give the settings that the application was made with."""
-    settings: Settings = request.app.state.settings
-    return settings
 
 
 router = APIRouter(tags=["health"], dependencies=[Depends(forbid_caching)])
@@ -69,23 +54,28 @@ async def answer_alive() -> Liveness:
 
 @router.get("/health", responses={503: {"model": Readiness}})
 @router.get("/health/ready", responses={503: {"model": Readiness}})
-async def answer_ready(phase: Annotated[Phase, Depends(get_phase)], response: Response) -> Readiness:
-    """Answer 200 while this instance should get traffic, else 503."""
-    readiness = judge_readiness(phase)
-    if readiness.status is not Phase.READY:
+async def answer_ready(request: Request, response: Response) -> Readiness:
+    """Answer 200 while this instance should get traffic, else 503 with the reason."""
+    lifecycle: Lifecycle = request.app.state.lifecycle
+    checks: Checks = request.app.state.checks
+    readiness = judge_readiness(lifecycle.phase, await checks.ask())
+    if readiness.status != "ready":
         response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
     return readiness
 
 
 @router.get("/version")
-async def answer_version(settings: Annotated[Settings, Depends(get_settings)]) -> Version:
+async def answer_version(request: Request) -> Version:
     """Say which commit answers: the proof that a release is the one that was shipped."""
-    return Version(commit=settings.commit, instance=settings.instance, started_at=settings.started_at)
+    who: Identity = request.app.state.identity
+    return Version(commit=who.commit, deploy=who.deploy, instance=who.instance, started_at=who.started_at)
 
 
-def judge_readiness(phase: Phase) -> Readiness:
-    """Decide whether the instance is ready.
-
-    A dependency gets a check of its own here; all of them together must answer well inside Render's limit of 5 s.
-    """
-    return Readiness(status=phase, checks={"startup": "pending" if phase is Phase.STARTING else "ok"})
+def judge_readiness(phase: Phase, findings: Mapping[str, Finding]) -> Readiness:
+    """Decide whether the instance is ready: everything is open, every required check is well, and no stop has begun."""
+    failing = phase is Phase.READY and not all(finding.well for finding in findings.values())
+    told = {name: finding.told for name, finding in findings.items()}
+    return Readiness(
+        status="failing" if failing else phase.value,
+        checks={STARTUP: "pending" if phase is Phase.STARTING else OK, **told},
+    )

@@ -1,51 +1,88 @@
 """Put the service together: settings, state, routes, errors. `app.main:app` is what uvicorn and Vercel load."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
 from app import health, items
-from app.health import Phase
+from app.checks import Checks
+from app.envelope import Envelope
+from app.identity import Identity
 from app.items import ItemStore
+from app.lifecycle import Lifecycle
+from app.logs import DELAY_S, AccessLog
 from app.problems import answer_in_problems
 from app.settings import Settings
 
-MAX_BODY_BYTES = 64 * 1024
+PAGES = ("/docs", "/redoc")
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
-    """Make the application; without settings it reads them from the environment, once."""
-    app = FastAPI(
+class Service(FastAPI):
+    """A FastAPI application in an envelope: a layer outside of all others, those that FastAPI adds itself too."""
+
+    enclose: Callable[[ASGIApp], ASGIApp]
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Make what a request passes through, from the outside in."""
+        return self.enclose(super().build_middleware_stack())
+
+
+def create_app(
+    settings: Settings | None = None, identity: Identity | None = None, access: AccessLog | None = None
+) -> Service:
+    """Make the application; what is not given is read from the environment, once.
+
+    Raises:
+        SettingsError: the environment is wrong.
+    """
+    settings = settings or Settings.from_environment()
+    identity = identity or Identity.from_environment(os.environ)
+    app = Service(
         title="Slipway reference service",
         version="1",
         lifespan=serve,
         # Behind a proxy a redirect from /path/ to /path would name http:// and the inner host.
         redirect_slashes=False,
         # Without a limit one request may fill the memory of the instance.
-        max_body_size=MAX_BODY_BYTES,
+        max_body_size=settings.max_body_bytes,
     )
-    app.state.settings = settings or Settings.from_environment(os.environ)
+    app.state.identity = identity
     app.state.items = ItemStore()
-    app.state.phase = Phase.STARTING
+    app.state.checks = Checks()
+    app.state.lifecycle = Lifecycle()
+    app.state.access = access or AccessLog(identity.commit, delay_s=0 if settings.vercel else DELAY_S)
+    app.enclose = lambda inner: Envelope(inner, limit_s=settings.request_limit_s, access=app.state.access, pages=PAGES)
     app.include_router(health.router)
     app.include_router(items.router)
+    _allow_origins(app, settings)
     answer_in_problems(app)
     return app
 
 
 @asynccontextmanager
 async def serve(app: FastAPI) -> AsyncIterator[None]:
-    """Be ready from the end of start-up until shutdown begins.
-
-    A database pool or a cache client is opened before the service calls itself ready, and closed in `finally`.
-    """
-    app.state.phase = Phase.READY
-    try:
+    """Hold what the service needs from its start to its end."""
+    lifecycle: Lifecycle = app.state.lifecycle
+    access: AccessLog = app.state.access
+    async with lifecycle.running():
         yield
-    finally:
-        app.state.phase = Phase.STOPPING
+    access.flush()
+
+
+def _allow_origins(app: FastAPI, settings: Settings) -> None:
+    if settings.cors_origins:  # without one the layer would cost every request, and allow nothing
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_credentials=settings.cors_credentials,
+            allow_methods=("GET", "POST", "DELETE"),
+            allow_headers=("Authorization", "Content-Type", "X-Request-ID"),
+            expose_headers=("X-Request-ID", "Location", "RateLimit", "RateLimit-Policy", "Retry-After"),
+        )
 
 
 app = create_app()

@@ -46,23 +46,24 @@ def describe_problem(status: int, model: type[Problem] = Problem) -> dict[int | 
 async def _answer_http_error(_: Request, error: HTTPException) -> Response:
     # Without the error's headers a 405 would not say which methods are allowed.
     problem = Problem(title=_title(error.status_code), status=error.status_code, detail=str(error.detail))
-    return _answer(problem, error.headers)
+    return as_response(problem, error.headers)
 
 
 async def _answer_invalid_request(_: Request, error: RequestValidationError) -> Response:
     # What was sent is not repeated: it may be a secret in the wrong field, and answers end up in logs.
     errors = {".".join(map(str, found["loc"])): str(found["msg"]) for found in error.errors()}
-    return _answer(InvalidRequest(title=_title(422), status=422, detail="The request is not valid.", errors=errors))
+    return as_response(InvalidRequest(title=_title(422), status=422, detail="The request is not valid.", errors=errors))
 
 
 async def _answer_crash(_: Request, __: Exception) -> Response:
     # The server's log gets the traceback; in the answer it would tell strangers about the code.
-    return _answer(Problem(title=_title(500), status=500, detail="The service failed to answer."))
+    return as_response(Problem(title=_title(500), status=500, detail="The service failed to answer."))
+
+
+def as_response(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    """Give the answer that tells a problem."""
+    return Response(problem.model_dump_json(), problem.status, headers, MEDIA_TYPE)
 
 
 def _title(status: int) -> str:
     return phrases.get(status, "Error")
-
-
-def _answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(problem.model_dump_json(), problem.status, headers, MEDIA_TYPE)

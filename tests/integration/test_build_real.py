@@ -200,10 +200,10 @@ def test_a_function_that_dies_is_refused(build: Build, repository: Path, tmp_pat
 
 def test_a_function_of_another_commit_is_refused(build: Build, repository: Path, tmp_path: Path, cache: Path) -> None:
     """A function that reports another commit is refused with both."""
-    settings = (repository / "app" / "settings.py").read_text()
-    changed = settings.replace("commit=_full_sha(", f'commit="{"f" * 40}" or _full_sha(')
-    assert changed != settings
-    commit(repository, {"app/settings.py": changed})
+    identity = (repository / "app" / "identity.py").read_text()
+    changed = identity.replace("commit=_full_sha(", f'commit="{"f" * 40}" or _full_sha(')
+    assert changed != identity
+    commit(repository, {"app/identity.py": changed})
     told = refused(build(cache), tmp_path)
     assert f"answers /version with commit '{'f' * 40}', and {head(repository)} was built" in told
 

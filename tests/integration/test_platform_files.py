@@ -14,7 +14,9 @@ import yaml
 from fastapi import FastAPI
 from jsonschema import Draft202012Validator
 
-from app.settings import COMMIT_VARIABLES
+from app.identity import COMMIT_VARIABLES
+from app.lifecycle import CLOSING_LIMIT_S
+from app.settings import Settings
 from scripts.gates.settings_files import SCHEMAS, judge_render
 from tests.integration.servers import ROOT, read_web_service, running_service
 
@@ -99,10 +101,9 @@ def test_render_installs_exactly_the_lock() -> None:
 
 def test_the_service_gives_up_before_render_kills_it() -> None:
     """The service's own limit for a graceful shutdown ends before Render's."""
-    service = read_web_service()
-    words = shlex.split(service["startCommand"])
-    own_limit_s = int(words[words.index("--timeout-graceful-shutdown") + 1])
-    assert 0 < own_limit_s < service.get("maxShutdownDelaySeconds", RENDERS_SHUTDOWN_LIMIT_S)
+    limit_s = read_web_service().get("maxShutdownDelaySeconds", RENDERS_SHUTDOWN_LIMIT_S)
+    own_limit_s = float(read_variables().get("SHUTDOWN_LIMIT_S", Settings().shutdown_limit_s))
+    assert 0 < own_limit_s + CLOSING_LIMIT_S < limit_s
 
 
 def test_the_shutdown_delay_is_left_alone_on_the_free_plan() -> None:

@@ -1,7 +1,6 @@
 """The service as Render runs it: a real process, started by the command in render.yaml."""
 
 import signal
-import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,6 @@ from tests.integration.servers import Service, find_listeners, running_service
 
 SHA = "89abcdef0123456789abcdef0123456789abcdef"
 STOP_LIMIT_S = 3.0
-BODY = b'{"name": "Sextant", "price_cents": 21900}'
 
 
 @pytest.fixture(scope="module")
@@ -67,32 +65,6 @@ def test_the_service_stops_when_told() -> None:
         service.terminate()
         service.process.wait(STOP_LIMIT_S)
         assert ended_by_itself(service)
-
-
-def test_a_request_in_flight_is_finished() -> None:
-    """A request that was being served at SIGTERM gets its answer, while no new one is taken."""
-    with running_service() as service:
-        with socket.create_connection(("127.0.0.1", service.port), timeout=5) as client:
-            begin_request(client)
-            service.terminate()
-            service.wait_until_closed(STOP_LIMIT_S)
-            client.sendall(BODY)
-            answer = read_to_the_end(client)
-        service.process.wait(STOP_LIMIT_S)
-        assert answer.startswith(b"HTTP/1.1 201 Created\r\n")
-        assert ended_by_itself(service)
-
-
-def begin_request(client: socket.socket) -> None:
-    """Send the head of a request, and read the word that the application waits for its body."""
-    head = f"POST /api/items HTTP/1.1\r\nHost: service\r\nContent-Type: application/json\r\nContent-Length: {len(BODY)}"
-    client.sendall(f"{head}\r\nExpect: 100-continue\r\n\r\n".encode())
-    assert client.recv(1024) == b"HTTP/1.1 100 Continue\r\n\r\n"
-
-
-def read_to_the_end(client: socket.socket) -> bytes:
-    """Read until the service closes the connection."""
-    return b"".join(iter(lambda: client.recv(4096), b""))
 
 
 def ended_by_itself(service: Service) -> bool:

@@ -12,9 +12,10 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from app.identity import COMMIT_VARIABLES, Identity
 from app.items import SEEDS, ItemStore, NewItem
-from app.main import MAX_BODY_BYTES, create_app
-from app.settings import COMMIT_VARIABLES, Settings
+from app.main import create_app
+from app.settings import Settings
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 OTHER_SHA = "f" * 40
@@ -33,7 +34,7 @@ def anyio_backend() -> str:
 @pytest.fixture
 def app() -> FastAPI:
     """Make an application that knows its commit, and that nobody has started."""
-    return create_app(Settings(commit=SHA, instance="srv-1", started_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)))
+    return create_app(Settings(), Identity(SHA, "srv-1", started_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)))
 
 
 @pytest.fixture
@@ -97,7 +98,7 @@ async def test_liveness_does_not_wait_for_readiness(app: FastAPI) -> None:
 async def test_version_is_the_whole_story(client: httpx.AsyncClient) -> None:
     """The version is the full commit, the instance and its start in UTC."""
     answer = await client.get("/version")
-    assert answer.json() == {"commit": SHA, "instance": "srv-1", "started_at": "2026-01-02T03:04:05Z"}
+    assert answer.json() == {"commit": SHA, "deploy": None, "instance": "srv-1", "started_at": "2026-01-02T03:04:05Z"}
 
 
 @pytest.mark.parametrize("path", ["/version", "/health", "/health/ready", "/health/live"])
@@ -108,7 +109,7 @@ async def test_what_the_pipeline_asks_is_never_cached(client: httpx.AsyncClient,
 
 async def test_a_version_without_a_commit_is_null(app: FastAPI) -> None:
     """A service that does not know its commit says so."""
-    app.state.settings = Settings(commit=None, instance="srv-1")
+    app.state.identity = Identity(commit=None, instance="srv-1")
     async with asking(app) as client:
         answer = await client.get("/version")
     assert answer.json()["commit"] is None
@@ -117,13 +118,13 @@ async def test_a_version_without_a_commit_is_null(app: FastAPI) -> None:
 @pytest.mark.parametrize("name", COMMIT_VARIABLES)
 def test_each_platform_tells_the_commit(name: str) -> None:
     """The commit comes from whichever variable the platform or the build sets."""
-    assert Settings.from_environment({name: SHA}, NO_FILE).commit == SHA
+    assert Identity.from_environment({name: SHA}, NO_FILE).commit == SHA
 
 
 def test_sources_of_the_commit_are_asked_in_order() -> None:
     """The first variable that says anything is believed, and an empty word is no word."""
     said = {"RENDER_GIT_COMMIT": "", "VERCEL_GIT_COMMIT_SHA": SHA, "SLIPWAY_COMMIT": OTHER_SHA}
-    assert Settings.from_environment(said, NO_FILE).commit == SHA
+    assert Identity.from_environment(said, NO_FILE).commit == SHA
 
 
 @pytest.mark.parametrize("name", COMMIT_VARIABLES)
@@ -131,26 +132,26 @@ def test_a_baked_commit_goes_before_every_variable(tmp_path: Path, name: str) ->
     """What the build left beside the code is believed, wherever it was deployed from."""
     baked = tmp_path / "baked_commit.txt"
     baked.write_text(f"{SHA}\n")
-    assert Settings.from_environment({name: OTHER_SHA}, baked).commit == SHA
+    assert Identity.from_environment({name: OTHER_SHA}, baked).commit == SHA
 
 
 def test_an_empty_baked_commit_is_no_word(tmp_path: Path) -> None:
     """An empty file leaves the word to the variables."""
     baked = tmp_path / "baked_commit.txt"
     baked.write_text("\n")
-    assert Settings.from_environment({"VERCEL_GIT_COMMIT_SHA": SHA}, baked).commit == SHA
+    assert Identity.from_environment({"VERCEL_GIT_COMMIT_SHA": SHA}, baked).commit == SHA
 
 
 def test_a_baked_commit_is_read(tmp_path: Path) -> None:
     """Where the environment is silent, the file that the build left beside the code tells the commit."""
     baked = tmp_path / "baked_commit.txt"
     baked.write_text(f"{SHA}\n")
-    assert Settings.from_environment({}, baked).commit == SHA
+    assert Identity.from_environment({}, baked).commit == SHA
 
 
 def test_without_any_source_the_commit_is_unknown() -> None:
     """A commit that nobody told is None, and never an empty string."""
-    assert Settings.from_environment({}, NO_FILE).commit is None
+    assert Identity.from_environment({}, NO_FILE).commit is None
 
 
 @pytest.mark.parametrize(
@@ -168,19 +169,19 @@ def test_without_any_source_the_commit_is_unknown() -> None:
 )
 def test_only_a_full_sha_is_a_commit(value: str, commit: str | None) -> None:
     """Forty hex digits are a commit; anything else is reported as unknown, and never in part."""
-    assert Settings.from_environment({"RENDER_GIT_COMMIT": value}, NO_FILE).commit == commit
+    assert Identity.from_environment({"RENDER_GIT_COMMIT": value}, NO_FILE).commit == commit
 
 
 def test_half_a_sha_hides_no_later_source() -> None:
     """A malformed first word on the commit is not replaced by a second opinion."""
     said = {"RENDER_GIT_COMMIT": SHA[:7], "SLIPWAY_COMMIT": OTHER_SHA}
-    assert Settings.from_environment(said, NO_FILE).commit is None
+    assert Identity.from_environment(said, NO_FILE).commit is None
 
 
 def test_the_instance_is_the_platforms_or_its_own() -> None:
     """The platform's instance id is reported; without one, each process has an id that no other has."""
-    assert Settings.from_environment({"RENDER_INSTANCE_ID": "srv-1"}, NO_FILE).instance == "srv-1"
-    own = {Settings.from_environment({}, NO_FILE).instance for _ in range(3)}
+    assert Identity.from_environment({"RENDER_INSTANCE_ID": "srv-1"}, NO_FILE).instance == "srv-1"
+    own = {Identity.from_environment({}, NO_FILE).instance for _ in range(3)}
     assert len(own) == 3
     assert "" not in own
 
@@ -276,7 +277,7 @@ async def test_a_garbled_body_is_the_clients_error(client: httpx.AsyncClient, bo
 
 async def test_a_huge_body_is_refused(client: httpx.AsyncClient) -> None:
     """A body above the limit is refused before it is read as an item."""
-    body = b'{"name": "Sextant", "price_cents": 1}' + b" " * MAX_BODY_BYTES
+    body = b'{"name": "Sextant", "price_cents": 1}' + b" " * Settings().max_body_bytes
     answer = await client.post("/api/items", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 413
     assert (await client.get("/api/items")).json()["total"] == len(SEEDS)

@@ -1,0 +1,78 @@
+"""One line of JSON for each thing said: by the service, by uvicorn, and for each request.
+
+A line for a request is made by hand from values that need no escaping, or are escaped here: `json.dumps` of a whole
+record, and the logging module, cost more than the rest of what surrounds a request.
+"""
+
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+Write = Callable[[str], object]
+DELAY_S = 0.1
+
+
+class AsJson(logging.Formatter):
+    """A record as one line of JSON, with a traceback where there is one."""
+
+    def __init__(self, release: str | None = None) -> None:
+        super().__init__()
+        self._release = release
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Give the line, without a newline in it."""
+        told = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            "release": self._release,
+        }
+        if record.exc_info:
+            told["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(told, ensure_ascii=False)
+
+
+class AccessLog:
+    """Writes a line for each request: route and not path, so that nothing a client sent as a key or an id is in it.
+
+    Lines wait up to `delay_s` seconds for each other, since each write costs as much as all else of a line. 0 is for
+    where the process may be frozen as soon as it has answered.
+    """
+
+    def __init__(self, release: str | None, write: Write | None = None, *, delay_s: float = DELAY_S) -> None:
+        self._end = f', "release": {json.dumps(release)}}}\n'
+        self._write = write or _write_out
+        self._delay_s = delay_s
+        self._lines: list[str] = []
+        self._routes: dict[str | None, str] = {}
+
+    def tell(self, method: str, route: str | None, status: int, seconds: float, request_id: str) -> None:
+        """Write the line; `request_id` and `method` are known to hold nothing that JSON escapes."""
+        escaped = self._routes.get(route) or self._escape(route)
+        self._lines.append(
+            f'{{"at": "{datetime.now(UTC).isoformat(timespec="milliseconds")}", "level": "info", "logger": "access", '
+            f'"method": "{method}", "route": {escaped}, "status": {status}, "ms": {seconds * 1000:.2f}, '
+            f'"request_id": "{request_id}"{self._end}'
+        )
+        if not self._delay_s:
+            self.flush()
+        elif len(self._lines) == 1:
+            asyncio.get_running_loop().call_later(self._delay_s, self.flush)
+
+    def flush(self) -> None:
+        """Write what waits."""
+        lines, self._lines = self._lines, []
+        if lines:
+            self._write("".join(lines))
+
+    def _escape(self, route: str | None) -> str:
+        return self._routes.setdefault(route, json.dumps(route))  # there are as many as the service has, and null
+
+
+def _write_out(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
