@@ -52,12 +52,13 @@ def _test_everything(data: Path) -> int:
     return others
 
 
-def _run_slow(thinking: Sequence[str], waiting: Sequence[str]) -> list[int]:
-    """Run those that only need the processor beside those that watch the time, and let these go first."""
+def _run_slow(measuring: Sequence[str], thinking: Sequence[str], waiting: Sequence[str]) -> list[int]:
+    """Run those that measure this machine alone; then those that need its processor beside those that mostly wait."""
+    codes = [subprocess.run(measuring, cwd=ROOT, check=False).returncode]
     with tempfile.TemporaryFile() as told:
         beside = subprocess.Popen([*YIELD, *thinking], cwd=ROOT, stdout=told, stderr=subprocess.STDOUT)
         try:
-            codes = [subprocess.run(waiting, cwd=ROOT, check=False).returncode, beside.wait()]
+            codes += [subprocess.run(waiting, cwd=ROOT, check=False).returncode, beside.wait()]
         finally:
             beside.terminate()
             beside.wait()
@@ -80,10 +81,12 @@ def _test_whole(data: Path) -> int:
     return verdict.exit_code
 
 
-def slow_commands() -> tuple[list[str], list[str]]:
-    """Give the pytest commands for slow tests: unit tests on every core; others one after the other, for times."""
-    slow = [sys.executable, "-m", "pytest", "-m", "slow"]
-    return [*slow, "-n", "auto", *PARTS["unit"]], [*slow, *PARTS["integration"]]
+def slow_commands() -> tuple[list[str], list[str], list[str]]:
+    """Give the pytest commands for slow tests: that measure; unit tests, on every core; others, one after the other."""
+    measuring, others = (
+        [sys.executable, "-m", "pytest", "-m", f"slow and {kind}"] for kind in ("measures", "not measures")
+    )
+    return measuring, [*others, "-n", "auto", *PARTS["unit"]], [*others, *PARTS["integration"]]
 
 
 def pytest_command(

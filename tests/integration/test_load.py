@@ -22,6 +22,7 @@ from scripts.gates.measuring import measure
 from scripts.gates.objectives import judge_load
 from scripts.gates.order import Order, plan_order, read_config
 
+pytestmark = pytest.mark.measures
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 20.0
 

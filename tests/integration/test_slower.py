@@ -31,6 +31,7 @@ from scripts.release import Sha
 from scripts.verdict import Outcome
 from tests.integration.test_load import SERVICE, USERS, checkout, order_for, still_running
 
+pytestmark = pytest.mark.measures
 ROOT = Path(__file__).resolve().parents[2]
 TIMES = range(int(os.environ.get("SLIPWAY_REPEAT", "1")))
 AT_MOST_S = 100.0  # of measuring

@@ -90,12 +90,13 @@ def test_words_go_to_pytest_in_a_part_too() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("red", ["", "unit/test_a", "integration/test_c", "unit/deeper/test_b", "test_e"])
 def test_everything_is_everything(tree: Path, monkeypatch: pytest.MonkeyPatch, red: str) -> None:
-    """All tests run once, slow or not, and the floor holds; what fails anywhere fails the whole."""
+    """All tests run once, slow, measuring or neither, and the floor holds; what fails anywhere fails the whole."""
     monkeypatch.setenv("PYTEST_PLUGINS", "pytest_cov.plugin,xdist.plugin")
     for number, place in enumerate(PLACES):
         file = tree / "tests" / f"{place}.py"
         file.parent.mkdir(parents=True, exist_ok=True)
-        slow = "import pytest\npytestmark = pytest.mark.slow\n" if number % 2 else ""
+        kinds = ["", "pytestmark = pytest.mark.slow", "pytestmark = [pytest.mark.slow, pytest.mark.measures]"]
+        slow = f"import pytest\n{kinds[number % 3]}\n"
         file.write_text(slow + TEST + ("    assert False\n" if place == red else ""))
     assert run_part("--all") == 10  # the floor, if nothing else
     assert sorted((tree / "ran").read_text().splitlines()) == sorted(f"{place}.py" for place in PLACES)
