@@ -9,7 +9,7 @@ import contextlib
 import logging
 import signal
 import threading
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from enum import StrEnum
 from types import FrameType
 from typing import Protocol
@@ -42,11 +42,12 @@ class Resource(Protocol):
 
 
 class Lifecycle:
-    """The phase of one process, and the resources that come and go with it."""
+    """The phase of one process, and the resources that come and go with it; `opened` is told when all are there."""
 
-    def __init__(self, resources: Iterable[Resource] = ()) -> None:
+    def __init__(self, resources: Iterable[Resource] = (), opened: Callable[[], object] = lambda: None) -> None:
         self.phase = Phase.STARTING
         self._resources = tuple(resources)
+        self._opened = opened
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -64,6 +65,7 @@ class Lifecycle:
 
     async def _open(self) -> None:
         await asyncio.gather(*map(_open_in_the_end, self._resources))
+        self._opened()
         if self.phase is Phase.STARTING:
             self.phase = Phase.READY
 

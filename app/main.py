@@ -9,10 +9,10 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from app import health, items
-from app.checks import Checks
+from app.checks import Check, Checks
+from app.database import Database
 from app.envelope import Envelope
 from app.identity import Identity
-from app.items import ItemStore
 from app.lifecycle import Lifecycle
 from app.logs import DELAY_S, AccessLog
 from app.problems import answer_in_problems
@@ -51,9 +51,9 @@ def create_app(
         max_body_size=settings.max_body_bytes,
     )
     app.state.identity = identity
-    app.state.items = ItemStore()
-    app.state.checks = Checks()
-    app.state.lifecycle = Lifecycle()
+    app.state.database = database = Database(settings)
+    app.state.checks = checks = Checks([Check(database.name, database.check)])
+    app.state.lifecycle = Lifecycle([database], checks.forget)
     app.state.access = access or AccessLog(identity.commit, delay_s=0 if settings.vercel else DELAY_S)
     app.enclose = lambda inner: Envelope(inner, limit_s=settings.request_limit_s, access=app.state.access, pages=PAGES)
     app.include_router(health.router)

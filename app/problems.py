@@ -3,6 +3,7 @@
 Only the 413 for a body above the limit is not: the framework sends it before any answer of ours, as plain text.
 """
 
+import logging
 from collections.abc import Mapping
 from http.client import responses as phrases
 from typing import Any
@@ -11,6 +12,10 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+
+from app.database import Unavailable
+
+log = logging.getLogger("app")
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -34,6 +39,7 @@ def answer_in_problems(app: FastAPI) -> None:
     """Make the errors of the application problem documents."""
     app.exception_handler(HTTPException)(_answer_http_error)
     app.exception_handler(RequestValidationError)(_answer_invalid_request)
+    app.exception_handler(Unavailable)(_answer_unavailable)
     app.exception_handler(Exception)(_answer_crash)
 
 
@@ -53,6 +59,12 @@ async def _answer_invalid_request(_: Request, error: RequestValidationError) -> 
     # What was sent is not repeated: it may be a secret in the wrong field, and answers end up in logs.
     errors = {".".join(map(str, found["loc"])): str(found["msg"]) for found in error.errors()}
     return as_response(InvalidRequest(title=_title(422), status=422, detail="The request is not valid.", errors=errors))
+
+
+async def _answer_unavailable(_: Request, error: Unavailable) -> Response:
+    log.warning("the database is unavailable: %s", error)
+    problem = Problem(title=_title(503), status=503, detail="The database does not answer. Try again in a moment.")
+    return as_response(problem, {"Retry-After": "1"})
 
 
 async def _answer_crash(_: Request, __: Exception) -> Response:

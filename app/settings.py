@@ -1,13 +1,29 @@
 """What the environment asks of the service, as checked values; a wrong one stops the start, and is named.
 
-Read once. Who this process is (commit, instance) is in `app.identity`.
+Read once. Who this process is (commit, instance) is in `app.identity`. A secret has no default, and no value of one is
+ever told: an error names the variable alone.
 """
 
+import tempfile
+from functools import cached_property
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+EMBEDDED = "sqlite+aiosqlite:///slipway.db"
+EMBEDDED_ON_VERCEL = f"sqlite+aiosqlite:///{tempfile.gettempdir()}/slipway.db"  # a function may write nowhere else
+DRIVERS = {
+    "postgres": "postgresql+asyncpg",  # as Heroku, Neon and Supabase spell it
+    "postgresql": "postgresql+asyncpg",
+    "postgresql+asyncpg": "postgresql+asyncpg",
+    "sqlite": "sqlite+aiosqlite",
+    "sqlite+aiosqlite": "sqlite+aiosqlite",
+}
+# libpq's words, which asyncpg does not take in a URL; sslmode is taken as `ssl`, the others change nothing for it.
+LIBPQ_ONLY = {"sslmode", "channel_binding", "pgbouncer", "connect_timeout", "connection_limit", "pool_timeout"}
+SSL_MODES = {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
 
 Seconds = Annotated[float, Field(gt=0, le=300)]
 
@@ -31,6 +47,12 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=1, le=65535)
     web_concurrency: int = Field(1, ge=1, le=64)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    database_url: SecretStr = SecretStr("")
+    database_pool_size: int = Field(5, ge=1, le=200)
+    database_wait_s: Seconds = 2.0  # for a connection: of the pool, or to the server
+    database_statement_s: Seconds = 5.0
+    migrate_on_start: bool | None = None  # None: where the database is embedded
 
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     cors_credentials: bool = False
@@ -56,9 +78,51 @@ class Settings(BaseSettings):
             raise SettingsError("\n".join(("The service cannot start:", *_explain(error)))) from None
 
     @property
+    def serverless(self) -> bool:
+        """Whether instances come and go with requests, so that a pool of their own would exhaust the database."""
+        return self.vercel
+
+    @property
     def bind_host(self) -> str:
         """Where to listen: what HOST says, else every address on Render, and this machine alone anywhere else."""
         return self.host or ("0.0.0.0" if self.render else "127.0.0.1")  # noqa: S104 - Render's proxy comes from outside
+
+    @cached_property
+    def database(self) -> str:
+        """The URL for SQLAlchemy, with an async driver and without the words that only libpq knows."""
+        url = self.database_url.get_secret_value()
+        if not url:
+            return EMBEDDED_ON_VERCEL if self.vercel else EMBEDDED
+        parts = urlsplit(url)
+        query = urlencode([(name, value) for name, value in parse_qsl(parts.query) if name not in LIBPQ_ONLY])
+        # Not parts._replace(...).geturl(): it drops two slashes of sqlite:///file.
+        return f"{DRIVERS[parts.scheme]}://{parts.netloc}{parts.path}{query and f'?{query}'}"
+
+    @property
+    def database_ssl(self) -> str | None:
+        """The sslmode that the URL asks for, None where it says nothing."""
+        return dict(parse_qsl(urlsplit(self.database_url.get_secret_value()).query)).get("sslmode")
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the database is a file of this machine."""
+        return self.database.startswith("sqlite")
+
+    @property
+    def migrates_on_start(self) -> bool:
+        """Whether the service brings the schema up to date itself: for a shared database that is the deploy's work."""
+        return self.embedded if self.migrate_on_start is None else self.migrate_on_start
+
+    @field_validator("database_url")
+    @classmethod
+    def _check_database(cls, url: SecretStr) -> SecretStr:
+        parts = urlsplit(url.get_secret_value())
+        if url.get_secret_value() and parts.scheme not in DRIVERS:
+            raise ValueError("it is no URL of PostgreSQL or SQLite: postgresql://…, sqlite:///file")
+        mode = dict(parse_qsl(parts.query)).get("sslmode", "prefer")
+        if mode not in SSL_MODES:
+            raise ValueError(f"its sslmode is none of {', '.join(sorted(SSL_MODES))}")
+        return url
 
     @field_validator("cors_origins", mode="before")
     @classmethod

@@ -102,6 +102,7 @@ class Function:
             environment={
                 **VERCEL,
                 "HOME": str(channel.folder),
+                "TMPDIR": str(channel.folder),  # on Vercel each instance has a /tmp of its own
                 "VERCEL_IPC_PATH": str(channel.path),
                 **settings.variables,
                 **self._variables,

@@ -62,14 +62,17 @@ def read_web_service() -> Any:
 
 
 @contextmanager
-def running_service(**variables: str) -> Iterator[Service]:
-    """Run the service with Render's variables and those given; nothing of it outlives the block."""
+def running_service(*, until: str = "/health/ready", **variables: str) -> Iterator[Service]:
+    """Run the service with Render's variables and those given, once `until` answers 200; nothing outlives the block.
+
+    Without a DATABASE_URL it has a database of its own.
+    """
     port = find_free_port()
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "log").open("wb") as log:
         process = subprocess.Popen(
             ["sh", "-c", read_web_service()["startCommand"]],
             cwd=ROOT,
-            env={**make_environment(port), **variables},
+            env={**make_environment(port), "DATABASE_URL": f"sqlite:///{folder}/it.db", **variables},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -77,7 +80,7 @@ def running_service(**variables: str) -> Iterator[Service]:
         )
         service = Service(process, port, Path(log.name))
         try:
-            _wait_until_alive(service)
+            _wait_until(service, until)
             yield service
         finally:
             _end(process)
@@ -115,11 +118,10 @@ def _to_address(digits: str) -> str:
     return socket.inet_ntop(socket.AF_INET, int(digits, 16).to_bytes(4, sys.byteorder))
 
 
-def _wait_until_alive(service: Service) -> None:
+def _wait_until(service: Service, path: str) -> None:
     deadline = time.monotonic() + START_LIMIT_S
     while time.monotonic() < deadline and service.process.poll() is None:
-        if service.accepts():
-            httpx.get(f"{service.url}/health/live", timeout=5).raise_for_status()
+        if service.accepts() and httpx.get(service.url + path, timeout=5).status_code == 200:
             return
         time.sleep(0.05)
     raise RuntimeError(f"the service did not start within {START_LIMIT_S} s: {service.log.read_text()}")

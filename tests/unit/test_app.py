@@ -1,6 +1,7 @@
 """The reference service, in process: requests through ASGI, start-up and shutdown through its lifespan."""
 
 import asyncio
+import runpy
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -10,11 +11,20 @@ from typing import Any
 
 import httpx
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 from fastapi import FastAPI
+from pydantic import SecretStr
+from sqlalchemy import text
 
+from app import tables
+from app.checks import Check, Checks
+from app.database import make_engine
 from app.identity import COMMIT_VARIABLES, Identity
-from app.items import SEEDS, ItemStore, NewItem
+from app.items import LAST_SEED, MAX_CREATED
+from app.lifecycle import Phase
 from app.main import create_app
+from app.schema import FOLDER, NEWEST, REVISIONS, bring_up_to_date
 from app.settings import Settings
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
@@ -32,9 +42,15 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-def app() -> FastAPI:
+def settings(tmp_path: Path) -> Settings:
+    """Give settings with a database of the test's own."""
+    return Settings(database_url=SecretStr(f"sqlite:///{tmp_path}/it.db"))
+
+
+@pytest.fixture
+def app(settings: Settings) -> FastAPI:
     """Make an application that knows its commit, and that nobody has started."""
-    return create_app(Settings(), Identity(SHA, "srv-1", started_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)))
+    return create_app(settings, Identity(SHA, "srv-1", started_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)))
 
 
 @pytest.fixture
@@ -53,6 +69,9 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
     lifespan = asyncio.ensure_future(app(scope, to_app.get, from_app.put))
     await to_app.put({"type": "lifespan.startup"})
     assert await from_app.get() == {"type": "lifespan.startup.complete"}
+    async with asyncio.timeout(10):
+        while app.state.lifecycle.phase is Phase.STARTING:  # noqa: ASYNC110 - a test looks in from outside
+            await asyncio.sleep(0.005)
     yield
     await to_app.put({"type": "lifespan.shutdown"})
     assert await from_app.get() == {"type": "lifespan.shutdown.complete"}
@@ -78,14 +97,17 @@ def is_problem(answer: httpx.Response, status: HTTPStatus) -> bool:
 @pytest.mark.parametrize("path", ["/health", "/health/ready"])
 async def test_readiness_follows_the_lifespan(app: FastAPI, path: str) -> None:
     """An instance is ready from the end of start-up until shutdown begins, and says where it is otherwise."""
+    app.state.checks = Checks([Check("database", app.state.database.check)], shared_s=0)
     async with asking(app) as client:
         before = await client.get(path)
         async with running(app):
             between = await client.get(path)
         after = await client.get(path)
-    assert (before.status_code, before.json()) == (503, {"status": "starting", "checks": {"startup": "pending"}})
-    assert (between.status_code, between.json()) == (200, {"status": "ready", "checks": {"startup": "ok"}})
-    assert (after.status_code, after.json()) == (503, {"status": "stopping", "checks": {"startup": "ok"}})
+    assert (before.status_code, before.json()["status"]) == (503, "starting")
+    assert before.json()["checks"] == {"startup": "pending", "database": "not open yet"}
+    assert (between.status_code, between.json()["status"]) == (200, "ready")
+    assert between.json()["checks"] == {"startup": "ok", "database": "ok"}
+    assert (after.status_code, after.json()["status"]) == (503, "stopping")
 
 
 async def test_liveness_does_not_wait_for_readiness(app: FastAPI) -> None:
@@ -196,13 +218,14 @@ async def test_the_instance_stays_the_same() -> None:
 async def test_the_list_has_content_from_the_start(client: httpx.AsyncClient) -> None:
     """A fresh service has items to serve, and tells how many."""
     page = (await client.get("/api/items")).json()
-    assert [item["name"] for item in page["items"]] == [seed.name for seed in SEEDS]
-    assert (page["total"], page["limit"], page["offset"]) == (len(SEEDS), 20, 0)
+    assert [item["id"] for item in page["items"]] == [*range(1, LAST_SEED + 1)]
+    assert (page["items"][0]["name"], page["items"][-1]["name"]) == ("Anchor, 10 kg", "Signal flags")
+    assert (page["total"], page["limit"], page["offset"]) == (LAST_SEED, 20, 0)
 
 
 @pytest.mark.parametrize(
     ("limit", "offset", "ids"),
-    [(1, 0, [1]), (3, 2, [3, 4, 5]), (100, len(SEEDS) - 1, [len(SEEDS)]), (100, len(SEEDS), []), (1, 10**30, [])],
+    [(1, 0, [1]), (3, 2, [3, 4, 5]), (100, LAST_SEED - 1, [LAST_SEED]), (100, LAST_SEED, []), (1, 2**63 - 1, [])],
 )
 async def test_a_page_is_cut_out_of_the_list(
     client: httpx.AsyncClient, limit: int, offset: int, ids: list[int]
@@ -210,10 +233,10 @@ async def test_a_page_is_cut_out_of_the_list(
     """A page has at most `limit` items from `offset` on, and past the end it is empty."""
     page = (await client.get("/api/items", params={"limit": limit, "offset": offset})).json()
     assert [item["id"] for item in page["items"]] == ids
-    assert page["total"] == len(SEEDS)
+    assert page["total"] == LAST_SEED
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=many", "offset=-1"])
+@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=many", "offset=-1", f"offset={2**63}"])
 async def test_a_page_out_of_bounds_is_refused(client: httpx.AsyncClient, query: str) -> None:
     """A limit outside 1 to 100 or a negative offset is a problem that names the parameter."""
     answer = await client.get(f"/api/items?{query}")
@@ -224,7 +247,7 @@ async def test_a_page_out_of_bounds_is_refused(client: httpx.AsyncClient, query:
 async def test_a_created_item_can_be_read(client: httpx.AsyncClient) -> None:
     """Creating answers 201 with the place of the item, and there it is."""
     created = await client.post("/api/items", json={"name": " Sextant ", "price_cents": 21900})
-    item_id = len(SEEDS) + 1
+    item_id = LAST_SEED + 1
     assert created.status_code == 201
     assert created.headers["Location"] == f"/api/items/{item_id}"
     assert created.json() == {"id": item_id, "name": "Sextant", "price_cents": 21900}
@@ -257,7 +280,7 @@ async def test_an_invalid_item_is_refused(client: httpx.AsyncClient, change: dic
     answer = await client.post("/api/items", json={"name": "Sextant", "price_cents": 1} | change)
     assert is_problem(answer, HTTPStatus.UNPROCESSABLE_ENTITY)
     assert list(answer.json()["errors"]) == [place]
-    assert (await client.get("/api/items")).json()["total"] == len(SEEDS)
+    assert (await client.get("/api/items")).json()["total"] == LAST_SEED
 
 
 async def test_a_problem_does_not_repeat_what_was_sent(client: httpx.AsyncClient) -> None:
@@ -277,13 +300,13 @@ async def test_a_garbled_body_is_the_clients_error(client: httpx.AsyncClient, bo
 
 async def test_a_huge_body_is_refused(client: httpx.AsyncClient) -> None:
     """A body above the limit is refused before it is read as an item."""
-    body = b'{"name": "Sextant", "price_cents": 1}' + b" " * Settings().max_body_bytes
+    body = b'{"name": "Sextant", "price_cents": 1}' + b" " * 64 * 1024
     answer = await client.post("/api/items", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 413
-    assert (await client.get("/api/items")).json()["total"] == len(SEEDS)
+    assert (await client.get("/api/items")).json()["total"] == LAST_SEED
 
 
-@pytest.mark.parametrize("path", ["/api/items/999999", "/nothing/here", "/api/items/"])
+@pytest.mark.parametrize("path", ["/api/items/999999", f"/api/items/{2**63 - 1}", "/nothing/here", "/api/items/"])
 async def test_what_is_not_there_is_a_problem(client: httpx.AsyncClient, path: str) -> None:
     """An unknown item or an unknown path is a 404 as a problem document, and never a redirect."""
     assert is_problem(await client.get(path), HTTPStatus.NOT_FOUND)
@@ -319,18 +342,64 @@ def test_problems_are_documented_as_they_are_sent(app: FastAPI) -> None:
     }
 
 
-def test_a_store_keeps_only_the_newest_created_items() -> None:
+async def test_only_the_newest_created_items_are_kept(app: FastAPI, client: httpx.AsyncClient) -> None:
     """A service that runs for months holds the seeds and the newest thousand created items, and no more."""
-    store = ItemStore()
-    created = [store.create(NewItem(name="Sextant", price_cents=1)) for _ in range(1_001)]
-    assert store.page(1, 0).total == len(SEEDS) + 1_000
-    assert store.find(created[0].id) is None
-    assert store.find(created[1].id) == created[1]
-    assert store.find(created[-1].id) == created[-1]
-    assert [item.id for item in store.page(len(SEEDS) + 1, 0).items] == [*range(1, len(SEEDS) + 1), created[1].id]
+    await fill(app, LAST_SEED + MAX_CREATED)
+    first, last = LAST_SEED + 1, LAST_SEED + MAX_CREATED
+    assert (await client.get(f"/api/items/{first}")).status_code == 200
+    created = await client.post("/api/items", json={"name": "Sextant", "price_cents": 1})
+    assert created.json()["id"] == last + 1
+    assert (await client.get(f"/api/items/{first}")).status_code == 404
+    assert (await client.get(f"/api/items/{first + 1}")).status_code == 200
+    assert (await client.get(f"/api/items/{LAST_SEED}")).status_code == 200
+    assert (await client.get("/api/items")).json()["total"] == LAST_SEED + MAX_CREATED
 
 
-def test_an_id_is_never_given_twice() -> None:
-    """An item that had to go does not give its id to another one."""
-    store = ItemStore(seeds=(), max_created=1)
-    assert [store.create(NewItem(name="Sextant", price_cents=1)).id for _ in range(3)] == [1, 2, 3]
+async def fill(app: FastAPI, until: int) -> None:
+    """Add items up to an id."""
+    rows = [{"id": number, "name": "Sextant", "price_cents": 1} for number in range(LAST_SEED + 1, until + 1)]
+    async with app.state.database.begin() as connection:
+        await connection.execute(tables.items.insert(), rows)
+
+
+async def test_without_its_database_the_service_says_so(
+    app: FastAPI, client: httpx.AsyncClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that fails is a 503 that says when to come again, and nothing about where it is."""
+    async with app.state.database.begin() as connection:
+        await connection.execute(text("DROP TABLE items"))
+    answer = await client.get("/api/items/1")
+    assert is_problem(answer, HTTPStatus.SERVICE_UNAVAILABLE)
+    assert answer.headers["Retry-After"] == "1"
+    assert str(tmp_path) not in answer.text
+
+
+async def test_a_schema_that_is_behind_is_not_ready(app: FastAPI, client: httpx.AsyncClient) -> None:
+    """A release whose migrations have not run says which revision it needs, and gets no traffic."""
+    async with app.state.database.begin() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
+    answer = await client.get("/health/ready")
+    assert (answer.status_code, answer.json()["status"]) == (503, "failing")
+    assert answer.json()["checks"]["database"] == f"its schema is at 0000, this release needs {NEWEST}"
+
+
+async def test_migrations_make_the_tables_that_the_service_knows(settings: Settings) -> None:
+    """After all migrations Alembic finds nothing that differs from the tables of the code."""
+    await asyncio.to_thread(bring_up_to_date, settings)
+    engine = make_engine(settings)
+    async with engine.connect() as connection:
+        told = await connection.run_sync(
+            lambda sync: compare_metadata(MigrationContext.configure(sync), tables.metadata)
+        )
+    await engine.dispose()
+    assert told == []
+
+
+def test_revisions_are_one_line() -> None:
+    """Each migration follows the one before it, by its number."""
+    files = sorted((FOLDER / "versions").glob("*.py"))
+    assert [file.name.partition("_")[0] for file in files] == REVISIONS
+    for before, file in zip([None, *REVISIONS], files, strict=False):
+        told = runpy.run_path(str(file))
+        assert (told["revision"], told["down_revision"]) == (file.name.partition("_")[0], before)
+        assert "downgrade" not in told

@@ -3,10 +3,13 @@
 import asyncio
 import json
 import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from pydantic import SecretStr
 
 from app.identity import Identity
 from app.logs import AccessLog, AsJson
@@ -31,12 +34,16 @@ def lines() -> list[str]:
 
 
 @pytest.fixture
-def app(lines: list[str]) -> Service:
+async def app(lines: list[str], tmp_path: Path) -> AsyncIterator[Service]:
     """Make an application with a short limit, some routes that misbehave, and a log that can be read."""
     access = AccessLog(SHA, lines.append, delay_s=0)
-    app = create_app(Settings(request_limit_s=0.2, cors_origins=("https://a.example",)), Identity(SHA, "srv-1"), access)
+    url = SecretStr(f"sqlite:///{tmp_path}/it.db")
+    settings = Settings(database_url=url, request_limit_s=0.2, cors_origins=("https://a.example",))
+    app = create_app(settings, Identity(SHA, "srv-1"), access)
     add_bad_routes(app)
-    return app
+    await app.state.database.open()
+    yield app
+    await app.state.database.close()
 
 
 def add_bad_routes(app: FastAPI) -> None:

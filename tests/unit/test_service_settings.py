@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import Settings, SettingsError
+from app.settings import EMBEDDED, EMBEDDED_ON_VERCEL, Settings, SettingsError
 
+SECRET = "hunter2-hunter2-hunter2"
 Said = Callable[..., Settings]
 
 
@@ -33,14 +34,15 @@ def refusal(said: Said, **variables: str) -> str:
 
 
 def test_nothing_has_to_be_said(said: Said) -> None:
-    """On a laptop the service starts as it is, for this machine alone."""
+    """On a laptop the service starts as it is: an embedded database, and for this machine alone."""
     settings = said()
-    assert (settings.bind_host, settings.port, settings.web_concurrency) == ("127.0.0.1", 8000, 1)
+    assert (settings.database, settings.embedded, settings.bind_host) == (EMBEDDED, True, "127.0.0.1")
+    assert (settings.port, settings.web_concurrency) == (8000, 1)
 
 
 def test_a_variable_without_a_value_says_nothing(said: Said) -> None:
     """A form on a platform that was left empty is no wrong value."""
-    assert said(PORT="", HOST="").port == 8000
+    assert said(DATABASE_URL="", PORT="").port == 8000
 
 
 @pytest.mark.parametrize(
@@ -48,15 +50,20 @@ def test_a_variable_without_a_value_says_nothing(said: Said) -> None:
     [
         *[("PORT", value) for value in ("0", "65536", "http")],
         *[("WEB_CONCURRENCY", value) for value in ("0", "65", "two")],
+        *[
+            ("DATABASE_URL", value)
+            for value in (f"mysql://user:{SECRET}@db/x", SECRET, f"postgres://x?sslmode={SECRET}")
+        ],
         *[("REQUEST_LIMIT_S", value) for value in ("0", "-1", "301", "nan", "inf")],
         *[("CORS_ORIGINS", value) for value in ("example.org", "https://example.org/", "ftp://example.org", "null")],
         ("LOG_LEVEL", "loud"),
     ],
 )
 def test_a_wrong_value_stops_the_start(said: Said, name: str, value: str) -> None:
-    """A wrong value ends the process with the variable's name, and no traceback."""
+    """A wrong value ends the process with the variable's name, and without what a secret holds."""
     told = refusal(said, **{name: value})
     assert f"  {name}" in told
+    assert SECRET not in told
 
 
 def test_all_mistakes_are_told_at_once(said: Said) -> None:
@@ -75,10 +82,35 @@ def test_no_site_at_all_may_act_as_its_user(said: Said) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("url", "database", "ssl"),
+    [
+        ("postgres://u:p%40@db:5432/x", "postgresql+asyncpg://u:p%40@db:5432/x", None),
+        ("postgresql://u@db/x?sslmode=require&channel_binding=require", "postgresql+asyncpg://u@db/x", "require"),
+        ("postgresql://u@db/x?application_name=a", "postgresql+asyncpg://u@db/x?application_name=a", None),
+        ("sqlite:///here.db", "sqlite+aiosqlite:///here.db", None),
+        ("sqlite:////there/x.db", "sqlite+aiosqlite:////there/x.db", None),
+    ],
+)
+def test_urls_of_databases_as_platforms_give_them(said: Said, url: str, database: str, ssl: str | None) -> None:
+    """A URL gets the driver that the service uses, and loses the words that this driver refuses."""
+    settings = said(DATABASE_URL=url)
+    assert (settings.database, settings.database_ssl) == (database, ssl)
+
+
 def test_where_the_service_runs(said: Said) -> None:
-    """On Render every address is listened on, unless it is told otherwise."""
+    """On Render every address is listened on; on Vercel instances are many, and only one folder can be written."""
     assert said(RENDER="true").bind_host == "0.0.0.0"  # noqa: S104 - read here, not bound
     assert said(HOST="127.0.0.1").bind_host == "127.0.0.1"
+    vercel = said(VERCEL="1")
+    assert (vercel.serverless, vercel.database) == (True, EMBEDDED_ON_VERCEL)
+
+
+def test_who_migrates(said: Said) -> None:
+    """An embedded database is migrated by the service; a shared one is not, unless it is asked for."""
+    assert said().migrates_on_start
+    assert not said(DATABASE_URL="postgresql://db/x").migrates_on_start
+    assert said(MIGRATE_ON_START="true").migrates_on_start
 
 
 def test_a_file_for_a_laptop(said: Said, tmp_path: Path) -> None:
