@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIG = "slipway.toml"
 FAILED = 10
 YIELD = ("nice", "-n", "19")
+PATIENT = ("-o", "timeout=900")  # seconds for one test that gets what the others leave of the processor
 NOTHING_RAN = 5  # pytest's exit code
 PARTS = {"unit": ("tests/unit",), "integration": ("tests", "--ignore=tests/unit")}  # so that no test is in neither
 
@@ -86,7 +87,7 @@ def slow_commands() -> tuple[list[str], list[str], list[str]]:
     measuring, others = (
         [sys.executable, "-m", "pytest", "-m", f"slow and {kind}"] for kind in ("measures", "not measures")
     )
-    return measuring, [*others, "-n", "auto", *PARTS["unit"]], [*others, *PARTS["integration"]]
+    return measuring, [*others, "-n", "auto", *PATIENT, *PARTS["unit"]], [*others, *PARTS["integration"]]
 
 
 def pytest_command(
