@@ -39,7 +39,7 @@ async def add_migration(folder: Path, text: str) -> str:
 
 
 def test_the_previous_release_serves_on_the_newer_schema(tmp_path: Path) -> None:
-    """A deploy migrates the database; one that cannot is stopped; a rollback leaves it, and the old release is ready."""
+    """A deploy migrates the database; one that cannot is stopped; after a rollback the old release is ready on it."""
 
     async def rehearse() -> None:
         clone = tmp_path / "clone"
