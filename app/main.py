@@ -47,15 +47,19 @@ def create_app(
         lifespan=serve,
         # Behind a proxy a redirect from /path/ to /path would name http:// and the inner host.
         redirect_slashes=False,
-        # Without a limit one request may fill the memory of the instance.
-        max_body_size=settings.max_body_bytes,
     )
     app.state.identity = identity
     app.state.database = database = Database(settings)
     app.state.checks = checks = Checks([Check(database.name, database.check)])
     app.state.lifecycle = Lifecycle([database], checks.forget)
     app.state.access = access or AccessLog(identity.commit, delay_s=0 if settings.vercel else DELAY_S)
-    app.enclose = lambda inner: Envelope(inner, limit_s=settings.request_limit_s, access=app.state.access, pages=PAGES)
+    app.enclose = lambda inner: Envelope(
+        inner,
+        limit_s=settings.request_limit_s,
+        most_bytes=settings.max_body_bytes,
+        access=app.state.access,
+        pages=PAGES,
+    )
     app.include_router(health.router)
     app.include_router(items.router)
     _allow_origins(app, settings)

@@ -1,7 +1,4 @@
-"""The service's errors as application/problem+json (RFC 9457), in the answers and in the OpenAPI document.
-
-Only the 413 for a body above the limit is not: the framework sends it before any answer of ours, as plain text.
-"""
+"""The service's errors as application/problem+json (RFC 9457), in the answers and in the OpenAPI document."""
 
 import logging
 from collections.abc import Mapping

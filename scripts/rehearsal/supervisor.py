@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import itertools
 import os
-import re
 import shlex
 import socket
 import sys
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from scripts.rehearsal.blueprint import Blueprint, BlueprintError, read_blueprint
+from scripts.rehearsal.blueprint import Blueprint, BlueprintError, read_blueprint, with_exec
 from scripts.rehearsal.children import Child, end_child, last_lines, run_child, start_child
 from scripts.rehearsal.commits import GitError, check_out
 
@@ -27,8 +26,6 @@ REACHING_PACKAGES = (
     *("PIP_CONFIG_FILE", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_CERT", "PIP_CACHE_DIR", "SSL_CERT_FILE"),
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
 )
-QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
-MORE_THAN_ONE_COMMAND = re.compile(r"[;|&(){}`]")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,13 +64,28 @@ class BuildFailedError(RuntimeError):
     """A commit that could not be built, with the last lines of its output."""
 
 
+class PreDeployFailedError(RuntimeError):
+    """A pre-deploy command that failed, with the last lines of its output."""
+
+
 class Supervisor:
     """Builds and runs commits of one repository below a work folder; on exit nothing of it runs any more.
 
     `requirements` is the text of the requirements.txt that the running interpreter's environment was installed from.
+    A database that a Blueprint asks for is a file of SQLite: one for all commits where they `share_databases`, as on a
+    platform, else one for each.
     """
 
-    def __init__(self, repository: Path, folder: Path, requirements: str, *, build_limit_s: float = 7200) -> None:
+    def __init__(
+        self,
+        repository: Path,
+        folder: Path,
+        requirements: str,
+        *,
+        build_limit_s: float = 7200,
+        share_databases: bool = False,
+    ) -> None:
+        self._share_databases = share_databases
         self._repository = repository
         self._folder = folder
         self._requirements = requirements
@@ -129,6 +141,22 @@ class Supervisor:
         self._instances.add(instance)
         return instance
 
+    async def prepare(self, artifact: Artifact, environment: Mapping[str, str], *, limit_s: float) -> None:
+        """Run the artifact's pre-deploy command to its end; raises PreDeployFailedError."""
+        command = artifact.blueprint.pre_deploy_command
+        try:
+            code = await run_child(
+                ["/bin/sh", "-c", command],
+                environment={**self._environment(artifact), **environment},
+                folder=artifact.folder,
+                log=artifact.log,
+                limit_s=limit_s,
+            )
+        except TimeoutError as error:
+            raise PreDeployFailedError(f"{command} took longer than {limit_s:g} s") from error
+        if code != 0:
+            raise PreDeployFailedError(f"{command} ended with {code}:\n{last_lines(artifact.log)}")
+
     async def stop(self, instance: Instance, kill_after_s: float) -> None:
         """Send SIGTERM, and SIGKILL to the whole process group after `kill_after_s` seconds; wait until it is gone."""
         try:
@@ -172,29 +200,12 @@ class Supervisor:
             "LANG": "C.UTF-8",
             **_inherited(MEASURED),
             **artifact.blueprint.variables,
+            **{key: self._database(artifact, name) for key, name in artifact.blueprint.databases.items()},
         }
 
-
-def with_exec(command: str) -> str:
-    """Let the last command of `a && b` replace the shell, which would otherwise get SIGTERM and keep it to itself.
-
-    A last command that is more than one plain command is left to the shell. `env` is there for `NAME=value command`.
-    """
-    before, last = _split_last(command)
-    if MORE_THAN_ONE_COMMAND.search(QUOTED.sub("", last)) or last.split(maxsplit=1)[:1] in ([], ["exec"]):
-        return command
-    return f"{before}exec env {last.strip()}"
-
-
-def _split_last(command: str) -> tuple[str, str]:
-    """Split at the last `&&` that is not inside quotes."""
-    position = len(command)
-    while (position := command.rfind("&&", 0, position)) >= 0:
-        last = command[position + 2 :]
-        with contextlib.suppress(ValueError):  # an odd number of quotes: this && is inside a pair
-            shlex.split(last)
-            return command[: position + 2] + " ", last
-    return "", command
+    def _database(self, artifact: Artifact, name: str) -> str:
+        place = self._folder / name if self._share_databases else f"{artifact.folder}-{name}"
+        return f"sqlite:///{place}.db"
 
 
 def _reserve_port() -> tuple[int, socket.socket]:

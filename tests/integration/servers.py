@@ -17,6 +17,7 @@ import httpx
 import yaml
 
 from scripts.rehearsal.blueprint import read_blueprint
+from tests.services import find_free_port
 
 ROOT = Path(__file__).parents[2]
 LOOPBACK = "127.0.0.1"
@@ -93,13 +94,6 @@ def make_environment(port: int) -> dict[str, str]:
     # The coverage of a subprocess is measured only where it is told to.
     coverage = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
     return {**declared, **coverage, "PATH": path, "RENDER": "true", "HOST": LOOPBACK, "PORT": str(port)}
-
-
-def find_free_port() -> int:
-    """Find a port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
 
 
 def find_listeners(port: int, tables: Mapping[str, str]) -> set[str]:

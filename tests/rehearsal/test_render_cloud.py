@@ -61,6 +61,7 @@ def test_environment_is_the_platforms_own(tmp_path: Path, monkeypatch: pytest.Mo
             instance_id = tiny.edge.upstreams[0].instance_id
             assert environment.pop("PATH").split(":")[0] == str(Path(sys.executable).parent)
             assert Path(environment.pop("HOME")).is_relative_to(tiny.folder)
+            assert environment.pop("DATABASE_URL") == f"sqlite:///{tiny.folder}/tiny.db"
             assert environment.pop("PORT") == tiny.edge.upstreams[0].url.rpartition(":")[2]
             environment.pop("LC_CTYPE", None)  # Python's own, PEP 538
             environment.pop("PWD", None)  # the shell's own
@@ -149,6 +150,41 @@ def test_rollback_skips_the_build(tmp_path: Path) -> None:
             assert (await tiny.version())["commit"] == old
             assert len(tiny.events(Kind.BUILD_STARTED, old)) == 1
             assert (await tiny.api("GET")).json()["autoDeploy"] == "yes"
+
+    asyncio.run(rehearse())
+
+
+def test_a_deploy_is_prepared_first(tmp_path: Path) -> None:
+    """The pre-deploy command runs between build and start, on the database of all deploys, and for a rollback too."""
+
+    async def rehearse() -> None:
+        async with tiny_cloud(tmp_path) as tiny:
+            note = 'echo "$RENDER_GIT_COMMIT" >> "${DATABASE_URL#sqlite:///}"'
+            old, new = (tiny.repository.commit(name, prepare=f"'{note}'") for name in ("old", "new"))
+            first = await tiny.cloud.first_deploy(old)
+            await tiny.deploy(new)
+            await tiny.cloud.ended((await tiny.api("POST", "/rollback", deployId=first.id)).json()["id"])
+            assert (tiny.folder / "tiny.db").read_text().split() == [old, new, old]
+            kinds = tiny.kinds(new)
+            assert kinds.index(Kind.BUILD_STARTED) < kinds.index(Kind.PRE_DEPLOY_STARTED)
+            assert kinds.index(Kind.PRE_DEPLOY_STARTED) < kinds.index(Kind.UPDATE_STARTED)
+
+    asyncio.run(rehearse())
+
+
+@pytest.mark.parametrize(("prepare", "told"), [("exit 3", "ended with 3"), ("sleep 60", "took longer than 0.5 s")])
+def test_a_deploy_that_cannot_be_prepared_never_starts(tmp_path: Path, prepare: str, told: str) -> None:
+    """A pre-deploy command that fails or hangs ends the deploy, and the old release goes on serving."""
+
+    async def rehearse() -> None:
+        async with tiny_cloud(tmp_path, times=replace(QUICK, pre_deploy_limit_s=0.5)) as tiny:
+            old, new = tiny.repository.commit("old"), tiny.repository.commit("new", prepare=prepare)
+            await tiny.cloud.first_deploy(old)
+            deploy = await tiny.deploy(new)
+            assert deploy.status is Status.PRE_DEPLOY_FAILED
+            assert told in tiny.events(Kind.FAILED, new)[0].detail
+            assert not tiny.events(Kind.INSTANCE_STARTED, new)
+            assert (await tiny.version())["commit"] == old
 
     asyncio.run(rehearse())
 

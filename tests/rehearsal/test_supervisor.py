@@ -4,8 +4,7 @@ import subprocess
 
 import pytest
 
-from scripts.rehearsal.blueprint import Blueprint, BlueprintError, read_blueprint
-from scripts.rehearsal.supervisor import with_exec
+from scripts.rehearsal.blueprint import Blueprint, BlueprintError, read_blueprint, with_exec
 
 
 @pytest.mark.parametrize(
@@ -49,6 +48,7 @@ services:
   - type: web
     startCommand: serve
     buildCommand: build
+    preDeployCommand: migrate
     healthCheckPath: /healthz
     envVars:
       - {key: TEXT, value: x}
@@ -58,10 +58,18 @@ services:
       - {key: SECRET, sync: false}
       - {key: MADE, generateValue: true}
       - {key: URL, fromDatabase: {name: db, property: connectionString}}
+      - {key: PLACE, fromDatabase: {name: db, property: host}}
       - {fromGroup: group}
   - {type: web, startCommand: other}
 """
-    assert read_blueprint(text) == Blueprint("serve", "build", "/healthz", {"TEXT": "x", "NUMBER": "3", "FLAG": "true"})
+    assert read_blueprint(text) == Blueprint(
+        start_command="serve",
+        build_command="build",
+        pre_deploy_command="migrate",
+        health_check_path="/healthz",
+        variables={"TEXT": "x", "NUMBER": "3", "FLAG": "true"},
+        databases={"URL": "db"},
+    )
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,7 @@ services:
     runtime: python
     buildCommand: {build}
     startCommand: {start}
+    preDeployCommand: {prepare}
     healthCheckPath: /health
     envVars:
       - key: PLAIN
@@ -66,6 +67,10 @@ services:
         value: 3.13.0
       - key: ASKED_FOR
         sync: false
+      - key: DATABASE_URL
+        fromDatabase:
+          name: tiny
+          property: connectionString
 """
 
 
@@ -81,13 +86,14 @@ class TinyRepository:
         *,
         start: str = "python -I service.py",
         build: str = "'true'",
+        prepare: str = "",
         requirements: str = "",
         service: str = SERVICE,
     ) -> str:
         """Write a version of the service, commit it and return the full SHA."""
         files = {
             "service.py": service,
-            "render.yaml": RENDER_YAML.format(start=start, build=build),
+            "render.yaml": RENDER_YAML.format(start=start, build=build, prepare=prepare),
             "requirements.txt": requirements,
         }
         for name, text in files.items():

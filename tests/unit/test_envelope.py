@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -110,6 +111,29 @@ async def test_the_time_limit_is_a_problem(client: httpx.AsyncClient) -> None:
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.headers["Retry-After"] == "1"
     assert answer.json()["detail"] == "No answer within 0.2 s."
+
+
+async def test_each_request_has_the_limit_for_itself(client: httpx.AsyncClient) -> None:
+    """Requests that begin one after the other are each stopped at their own time, and a quick one between is not."""
+
+    async def ask(path: str, after_s: float) -> tuple[int, float]:
+        await asyncio.sleep(after_s)
+        began = time.monotonic()
+        return (await client.get(path)).status_code, time.monotonic() - began
+
+    told = await asyncio.gather(ask("/hang", 0), ask("/version", 0.05), ask("/hang", 0.1), ask("/hang", 0.15))
+    assert [status for status, _ in told] == [503, 200, 503, 503]
+    assert all(0.19 < seconds < 1.0 for status, seconds in told if status == 503)
+    assert [status for status, _ in await asyncio.gather(ask("/hang", 0.1), ask("/hang", 0.1))] == [503, 503]
+
+
+async def test_who_is_cancelled_by_somebody_else_is_not_late(client: httpx.AsyncClient) -> None:
+    """A server that gives a request up before its time cancels it, and gets no answer for it."""
+    asking = asyncio.create_task(client.get("/hang"))
+    await asyncio.sleep(0.05)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
 
 
 @pytest.mark.parametrize("sent", ["abc-123._DEF", "0" * 64])

@@ -40,7 +40,11 @@ class RenderCloud:
     ) -> None:
         self._settings = Settings(service_id, repository.resolve(), branch, keep_artifacts, times)
         self._supervisor = Supervisor(
-            self._settings.repository, folder.resolve(), requirements, build_limit_s=times.build_limit_s
+            self._settings.repository,
+            folder.resolve(),
+            requirements,
+            build_limit_s=times.build_limit_s,
+            share_databases=True,
         )
         self._edge = edge
         self._faults = faults

@@ -11,11 +11,13 @@ from scripts.rehearsal.supervisor import Artifact
 _KIND_OF = {
     Status.QUEUED: Kind.QUEUED,
     Status.BUILD_IN_PROGRESS: Kind.BUILD_STARTED,
+    Status.PRE_DEPLOY_IN_PROGRESS: Kind.PRE_DEPLOY_STARTED,
     Status.UPDATE_IN_PROGRESS: Kind.UPDATE_STARTED,
     Status.LIVE: Kind.LIVE,
     Status.DEACTIVATED: Kind.DEACTIVATED,
     Status.CANCELED: Kind.CANCELED,
     Status.BUILD_FAILED: Kind.FAILED,
+    Status.PRE_DEPLOY_FAILED: Kind.FAILED,
     Status.UPDATE_FAILED: Kind.FAILED,
 }
 _WORK = frozenset({Status.BUILD_IN_PROGRESS, Status.UPDATE_IN_PROGRESS})

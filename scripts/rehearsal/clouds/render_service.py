@@ -13,10 +13,10 @@ from typing import Any
 from scripts.rehearsal.blueprint import Blueprint
 from scripts.rehearsal.clouds.render_history import History
 from scripts.rehearsal.clouds.render_instances import Instances, StartFailedError
-from scripts.rehearsal.clouds.render_values import AutoDeploy, Deploy, Faults, Kind, Status, Times, Trigger, now
+from scripts.rehearsal.clouds.render_values import AutoDeploy, Deploy, Faults, Kind, Status, Times, Trigger, new_id, now
 from scripts.rehearsal.commits import Commit, find_commit
 from scripts.rehearsal.edge import Edge
-from scripts.rehearsal.supervisor import Artifact, BuildFailedError, Instance, Supervisor
+from scripts.rehearsal.supervisor import Artifact, BuildFailedError, Instance, PreDeployFailedError, Supervisor
 
 
 @dataclass(frozen=True)
@@ -185,10 +185,13 @@ class RenderService:
     async def _carry_out(self, deploy_id: str) -> None:
         try:
             artifact = self._reused.get(deploy_id) or await self._build(deploy_id)
+            await self._prepare(deploy_id, artifact)
             self.history.move(deploy_id, Status.UPDATE_IN_PROGRESS)
             instance = await self._instances.start_until_healthy(artifact)
         except BuildFailedError as error:
             self.history.move(deploy_id, Status.BUILD_FAILED, str(error))
+        except PreDeployFailedError as error:
+            self.history.move(deploy_id, Status.PRE_DEPLOY_FAILED, str(error))
         except StartFailedError as error:
             self.history.move(deploy_id, Status.UPDATE_FAILED, str(error))
         else:
@@ -200,6 +203,13 @@ class RenderService:
         artifact = await self._supervisor.build(self.history.deploy(deploy_id).commit.sha)
         await asyncio.sleep(self._faults.build_extra_s)
         return artifact
+
+    async def _prepare(self, deploy_id: str, artifact: Artifact) -> None:
+        """Run the pre-deploy command, for a rollback too: whether Render does is unknown, and it is the worse case."""
+        if artifact.blueprint.pre_deploy_command:
+            self.history.move(deploy_id, Status.PRE_DEPLOY_IN_PROGRESS)
+            environment = self.environment(artifact, new_id("srv-job-"))
+            await self._supervisor.prepare(artifact, environment, limit_s=self.settings.times.pre_deploy_limit_s)
 
     def _go_live(self, deploy_id: str, instance: Instance) -> None:
         """Say that a deploy is live, and give it the traffic in the same moment.

@@ -70,6 +70,7 @@ class Kind(StrEnum):
     REQUESTED = "requested"
     QUEUED = "queued"
     BUILD_STARTED = "build_started"
+    PRE_DEPLOY_STARTED = "pre_deploy_started"
     UPDATE_STARTED = "update_started"
     LIVE = "live"
     DEACTIVATED = "deactivated"
@@ -119,6 +120,7 @@ class Times:
 
     build_overhead_s: float = 20.0
     build_limit_s: float = 7200.0
+    pre_deploy_limit_s: float = 1800.0
     start_limit_s: float = 900.0
     health_interval_s: float = 5.0
     health_limit_s: float = 5.0
@@ -137,6 +139,7 @@ class Times:
 _FLOORS_S = {
     "build_overhead_s": 0.0,
     "build_limit_s": 120.0,
+    "pre_deploy_limit_s": 60.0,
     "start_limit_s": 5.0,
     "health_interval_s": 0.1,
     "health_limit_s": 1.0,

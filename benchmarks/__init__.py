@@ -1,0 +1,1 @@
+"""What surrounds a request, and what a start costs, beside bare FastAPI: `python -m benchmarks`."""
