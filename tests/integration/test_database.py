@@ -85,6 +85,7 @@ def test_a_new_database_is_not_enough(url: str, postgres: Postgres) -> None:
     assert "as it was" in migrate(url)
 
 
+@pytest.mark.slow
 def test_migrations_at_the_same_time(url: str, postgres: Postgres) -> None:
     """Two deploys that migrate at once do it once."""
     with ThreadPoolExecutor(4) as pool:
@@ -149,7 +150,7 @@ class Users:
                 self.statuses[status] += 1
 
 
-@pytest.mark.parametrize("how", ["stopped", "frozen"])
+@pytest.mark.parametrize("how", ["stopped", pytest.param("frozen", marks=pytest.mark.slow)])
 def test_a_database_that_goes_away(url: str, service: Service, postgres: Postgres, how: str) -> None:
     """Gone for 5 s under load: alive all the time, unready within 2 s, ready again within 2 s, no request hangs."""
     with Users(service) as users:

@@ -15,7 +15,7 @@ from tests.integration.servers import Service, running_service
 
 STOP_LIMIT_S = 5.0
 BODY = b'{"name": "Sextant", "price_cents": 21900}'
-WORKERS = ["1", "2", "4"]
+WORKERS = ["1", "2", pytest.param("4", marks=pytest.mark.slow)]
 
 
 def begin_request(service: Service) -> socket.socket:
