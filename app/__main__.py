@@ -5,6 +5,7 @@ long, that workers which cannot start are told once instead of being started for
 second signal ends the workers too.
 """
 
+import contextlib
 import importlib
 import os
 import signal
@@ -28,10 +29,11 @@ def main() -> None:
     settings = Settings.from_environment()
     importlib.import_module("app.main")  # what cannot be imported is told here, not by each worker again and again
     config = make_config(settings, Identity.from_environment(os.environ).commit)
-    if config.workers > 1:
-        Workers(config, sockets=[config.bind_socket()]).run()
-    else:
-        uvicorn.Server(config).run()
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises Ctrl-C once more when it has stopped in order
+        if config.workers > 1:
+            Workers(config, sockets=[config.bind_socket()]).run()
+        else:
+            uvicorn.Server(config).run()
 
 
 def make_config(settings: Settings, release: str | None) -> uvicorn.Config:

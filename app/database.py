@@ -2,8 +2,7 @@
 
 Where instances come and go with requests (Vercel) there is no pool: each of them would hold connections that nobody
 uses. There the URL names a pooler, such as PgBouncer, and a connection lasts for one request. SQLAlchemy is imported
-when the database is first used: it is a third of what the service imports, and a function that only answers `/version`
-does not need it.
+when the database is first used: a function that only answers `/version` does not need it.
 """
 
 import asyncio
@@ -51,10 +50,9 @@ class Database:
         """
         if self._settings.serverless:
             return  # the first request that needs it makes it
-        engine = await self._get_engine()
         async with contextlib.AsyncExitStack() as held:
             for _ in range(1 if self._settings.embedded else self._settings.database_pool_size):
-                await held.enter_async_context(self._lend(engine.connect()))
+                await held.enter_async_context(self.connect())
 
     async def close(self) -> None:
         """Close every connection."""
@@ -62,25 +60,21 @@ class Database:
             await self._engine.dispose()
             self._engine = None
 
-    @contextlib.asynccontextmanager
-    async def connect(self) -> "AsyncIterator[AsyncConnection]":
+    def connect(self) -> "AbstractAsyncContextManager[AsyncConnection]":
         """Give a connection for reading.
 
         Raises:
             Unavailable: there was none within the limit, or it was lost.
         """
-        async with self._lend((await self._get_engine()).connect()) as connection:
-            yield connection
+        return self._lend(lambda engine: engine.connect())
 
-    @contextlib.asynccontextmanager
-    async def begin(self) -> "AsyncIterator[AsyncConnection]":
+    def begin(self) -> "AbstractAsyncContextManager[AsyncConnection]":
         """Give a connection with a transaction, which is committed at the end of the block, or undone.
 
         Raises:
             Unavailable: there was none within the limit, or it was lost.
         """
-        async with self._lend((await self._get_engine()).begin()) as connection:
-            yield connection
+        return self._lend(lambda engine: engine.begin())
 
     async def check(self) -> None:
         """Ask whether it answers, and whether its schema is at least the one that this release needs.
@@ -105,11 +99,14 @@ class Database:
         return pool.checkedout() if hasattr(pool, "checkedout") else 0
 
     @contextlib.asynccontextmanager
-    async def _lend(self, lent: "AbstractAsyncContextManager[AsyncConnection]") -> "AsyncIterator[AsyncConnection]":
+    async def _lend(
+        self, take: "Callable[[AsyncEngine], AbstractAsyncContextManager[AsyncConnection]]"
+    ) -> "AsyncIterator[AsyncConnection]":
         from sqlalchemy import exc
 
+        engine = await self._get_engine()
         try:
-            async with lent as connection:
+            async with take(engine) as connection:
                 yield connection
         except exc.TimeoutError as error:
             raise Unavailable(f"no connection was free within {self._settings.database_wait_s:g} s") from error
