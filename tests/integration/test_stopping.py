@@ -112,6 +112,15 @@ def test_workers_that_cannot_start_are_told_once() -> None:
     assert "Traceback" not in str(caught.value)
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_an_interrupt_at_the_keyboard_leaves_no_traceback(workers: str) -> None:
+    """Ctrl-C ends an idle service in order, as a person expects it."""
+    with running_service(WEB_CONCURRENCY=workers) as service:
+        service.process.send_signal(signal.SIGINT)
+        service.process.wait(STOP_LIMIT_S)
+        assert "Traceback" not in service.log.read_text()
+
+
 def test_every_line_of_the_log_is_json() -> None:
     """What the service and its server say is one JSON object a line, from the first to the last."""
     with running_service() as service:
