@@ -9,11 +9,14 @@ import contextlib
 import importlib
 import os
 import signal
+import tempfile
+from collections.abc import Iterator
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from app.identity import Identity
+from app.metrics import FILES
 from app.settings import Settings
 
 KEEP_ALIVE_S = 120  # longer than proxies keep an idle connection; with uvicorn's 5 s, who meets the close gets a 502
@@ -31,7 +34,8 @@ def main() -> None:
     config = make_config(settings, Identity.from_environment(os.environ).commit)
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises Ctrl-C once more when it has stopped in order
         if config.workers > 1:
-            Workers(config, sockets=[config.bind_socket()]).run()
+            with shared_metrics(settings):
+                Workers(config, sockets=[config.bind_socket()]).run()
         else:
             uvicorn.Server(config).run()
 
@@ -65,6 +69,17 @@ def make_log_config(level: str, release: str | None) -> dict[str, object]:
         "handlers": {"out": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stdout"}},
         "root": {"level": level.upper(), "handlers": ["out"]},
     }
+
+
+@contextlib.contextmanager
+def shared_metrics(settings: Settings) -> Iterator[None]:
+    """Give workers a folder to count in together; what was counted goes with it."""
+    if settings.metrics_token is None or FILES in os.environ:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="slipway-metrics-") as folder:
+        os.environ[FILES] = folder  # workers are made with it
+        yield
 
 
 class Workers(Multiprocess):

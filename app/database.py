@@ -14,12 +14,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
+from fastapi import Request
+
 from app import schema
 from app.checks import CheckFailed
 from app.settings import Settings
 
 if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    Insert = Callable[..., postgresql.Insert] | Callable[..., sqlite.Insert]
 
 log = logging.getLogger("app.database")
 
@@ -130,6 +135,12 @@ class Database:
         return make_engine(self._settings)
 
 
+async def get_database(request: Request) -> Database:
+    """Give the application's database."""
+    database: Database = request.app.state.database
+    return database
+
+
 def make_engine(settings: Settings) -> "AsyncEngine":
     """Make the engine that the settings ask for; nothing is connected yet."""
     from sqlalchemy import event
@@ -153,6 +164,13 @@ def make_engine(settings: Settings) -> "AsyncEngine":
         pool_use_lifo=True,  # so that what a burst needed can grow old and be closed
         **connect,
     )
+
+
+def upsert(connection: "AsyncConnection") -> "Insert":
+    """Give the `INSERT … ON CONFLICT` of the connection's database, which is not in the standard."""
+    from sqlalchemy.dialects import postgresql, sqlite
+
+    return sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
 
 
 def connect_arguments(settings: Settings) -> dict[str, Any]:

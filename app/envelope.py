@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.logs import AccessLog
+from app.metrics import Tell
 from app.problems import Problem, as_response
 
 REQUEST_ID = b"x-request-id"
@@ -32,12 +32,10 @@ TOO_LARGE = 413
 class Envelope:
     """The outermost layer. `limit_s` is for a whole answer, `most_bytes` for a body; `pages` are seen in a browser."""
 
-    def __init__(
-        self, app: ASGIApp, *, limit_s: float, most_bytes: int, access: AccessLog, pages: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, app: ASGIApp, *, limit_s: float, most_bytes: int, tell: Tell, pages: Sequence[str] = ()) -> None:
         self._app = app
         self._most_bytes = most_bytes
-        self._access = access
+        self._tell = tell
         self._late = Watch(limit_s)
         self._pages = frozenset(pages)  # they load scripts and styles from elsewhere
 
@@ -74,7 +72,7 @@ class Envelope:
         finally:
             route = getattr(scope.get("route"), "path", None)
             method = scope["method"] if scope["method"] in METHODS else "other"
-            self._access.tell(method, route, status or 500, time.perf_counter() - since, name)
+            self._tell(method, route, status or 500, time.perf_counter() - since, name)
 
     def _limited(self, receive: Receive) -> Receive:
         """Refuse a body as soon as more of it came than is allowed, whatever was announced."""

@@ -1,8 +1,8 @@
-"""One resource, to have something to serve: the goods of a ship chandler."""
+"""What is sold: the goods of a ship chandler, for everybody to read."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response, status
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, status
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from app.database import Database
@@ -12,15 +12,6 @@ Name = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80), Field(examples=["Brass lantern"])
 ]
 PriceCents = Annotated[int, Field(strict=True, ge=0, le=1_000_000, examples=[4950])]
-
-
-class NewItem(BaseModel):
-    """What a client sends; a misspelt field is refused rather than dropped."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: Name
-    price_cents: PriceCents
 
 
 class Item(BaseModel):
@@ -43,12 +34,10 @@ class ItemPage(BaseModel):
 
 
 LARGEST = 2**63 - 1  # what a column for ids holds; beyond it a driver fails
-LAST_SEED = 12  # of the migration that made the table
-MAX_CREATED = 1_000
 
 
 class Items:
-    """The items of the database: the seeded ones, which stay, and the created ones, of which the newest are kept."""
+    """The items of the database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -81,21 +70,6 @@ class Items:
         found = [Item.model_validate(row._asdict()) for row in rows]
         return ItemPage(items=found, total=total, limit=limit, offset=offset)
 
-    async def create(self, new: NewItem) -> Item:
-        """Keep a new item; the oldest created ones go where there would be too many.
-
-        Raises:
-            Unavailable: the database does not answer.
-        """
-        from app.tables import items
-
-        async with self._database.begin() as connection:
-            added = items.insert().values(name=new.name, price_cents=new.price_cents).returning(items.c.id)
-            item_id: int = (await connection.execute(added)).scalar_one()
-            too_old = (items.c.id > LAST_SEED) & (items.c.id <= item_id - MAX_CREATED)
-            await connection.execute(items.delete().where(too_old))
-        return Item(id=item_id, name=new.name, price_cents=new.price_cents)
-
 
 async def get_items(request: Request) -> Items:
     """Give the items of the application's database."""
@@ -123,12 +97,4 @@ async def read_item(store: Store, item_id: Annotated[int, Path(ge=1, le=LARGEST)
     item = await store.find(item_id)
     if item is None:
         raise HTTPException(status.HTTP_404_NOT_FOUND, f"There is no item {item_id}.")
-    return item
-
-
-@router.post("", status_code=status.HTTP_201_CREATED)
-async def create_item(store: Store, new: NewItem, response: Response) -> Item:
-    """Create an item; the Location header says where it is."""
-    item = await store.create(new)
-    response.headers["Location"] = f"{router.prefix}/{item.id}"
     return item

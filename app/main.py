@@ -8,17 +8,23 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from app import health, items
+from app import baskets, health, items, keys, metrics, quotes, usage, webhooks
 from app.checks import Check, Checks
+from app.counters import Counters
 from app.database import Database
 from app.envelope import Envelope
 from app.identity import Identity
 from app.lifecycle import Lifecycle
+from app.limits import LimitExceeded, answer_limit_exceeded
 from app.logs import DELAY_S, AccessLog
+from app.metrics import Metrics
 from app.problems import answer_in_problems
+from app.rates import Rates
+from app.reports import Reports
 from app.settings import Settings
 
 PAGES = ("/docs", "/redoc")
+PARTS = (health, items, baskets, quotes, usage, keys, webhooks, metrics)
 
 
 class Service(FastAPI):
@@ -41,6 +47,7 @@ def create_app(
     """
     settings = settings or Settings.from_environment()
     identity = identity or Identity.from_environment(os.environ)
+    reports = Reports(settings, identity)  # before the application is made, which it looks into
     app = Service(
         title="Slipway reference service",
         version="1",
@@ -48,20 +55,27 @@ def create_app(
         # Behind a proxy a redirect from /path/ to /path would name http:// and the inner host.
         redirect_slashes=False,
     )
+    app.state.settings = settings
     app.state.identity = identity
     app.state.database = database = Database(settings)
-    app.state.checks = checks = Checks([Check(database.name, database.check)])
-    app.state.lifecycle = Lifecycle([database], checks.forget)
-    app.state.access = access or AccessLog(identity.commit, delay_s=0 if settings.vercel else DELAY_S)
+    app.state.counters = counters = Counters(settings)
+    app.state.rates = rates = Rates(settings)
+    app.state.checks = checks = Checks(
+        [Check(database.name, database.check), Check(counters.name, counters.check, settings.redis_required)]
+    )
+    app.state.lifecycle = Lifecycle([reports, database, counters, rates], checks.forget)
+    app.state.access = access = access or AccessLog(identity.commit, delay_s=0 if settings.vercel else DELAY_S)
+    app.state.metrics = told = Metrics(settings.metrics_token) if settings.metrics_token else None
     app.enclose = lambda inner: Envelope(
         inner,
         limit_s=settings.request_limit_s,
         most_bytes=settings.max_body_bytes,
-        access=app.state.access,
+        tell=told.after(access.tell) if told else access.tell,
         pages=PAGES,
     )
-    app.include_router(health.router)
-    app.include_router(items.router)
+    for part in PARTS:
+        app.include_router(part.router)
+    app.exception_handler(LimitExceeded)(answer_limit_exceeded)
     _allow_origins(app, settings)
     answer_in_problems(app)
     return app

@@ -32,10 +32,19 @@ class InvalidRequest(Problem):
     errors: dict[str, str] = Field(examples=[{"body.name": "String should have at least 1 character"}])
 
 
+class WrongContent(Exception):
+    """A request that fits its description and names what does not exist: for each place, what is wrong there."""
+
+    def __init__(self, errors: Mapping[str, str]) -> None:
+        super().__init__(*errors.values())
+        self.errors = dict(errors)
+
+
 def answer_in_problems(app: FastAPI) -> None:
     """Make the errors of the application problem documents."""
     app.exception_handler(HTTPException)(_answer_http_error)
     app.exception_handler(RequestValidationError)(_answer_invalid_request)
+    app.exception_handler(WrongContent)(_answer_wrong_content)
     app.exception_handler(Unavailable)(_answer_unavailable)
     app.exception_handler(Exception)(_answer_crash)
 
@@ -46,16 +55,35 @@ def describe_problem(status: int, model: type[Problem] = Problem) -> dict[int | 
     return {status: {"description": _title(status), "content": content}}
 
 
-async def _answer_http_error(_: Request, error: HTTPException) -> Response:
+def tell_headers(request: Request, response: Response, headers: Mapping[str, str]) -> None:
+    """Give the answer these headers, also where it turns out to be an error."""
+    request.state.headers = headers
+    response.headers.update(headers)
+
+
+def _told(request: Request) -> Mapping[str, str]:
+    headers: Mapping[str, str] = getattr(request.state, "headers", {})
+    return headers
+
+
+async def _answer_http_error(request: Request, error: HTTPException) -> Response:
     # Without the error's headers a 405 would not say which methods are allowed.
     problem = Problem(title=_title(error.status_code), status=error.status_code, detail=str(error.detail))
-    return as_response(problem, error.headers)
+    return as_response(problem, {**_told(request), **(error.headers or {})})
 
 
-async def _answer_invalid_request(_: Request, error: RequestValidationError) -> Response:
+async def _answer_invalid_request(request: Request, error: RequestValidationError) -> Response:
     # What was sent is not repeated: it may be a secret in the wrong field, and answers end up in logs.
-    errors = {".".join(map(str, found["loc"])): str(found["msg"]) for found in error.errors()}
-    return as_response(InvalidRequest(title=_title(422), status=422, detail="The request is not valid.", errors=errors))
+    return _refuse(request, {".".join(map(str, found["loc"])): str(found["msg"]) for found in error.errors()})
+
+
+async def _answer_wrong_content(request: Request, error: WrongContent) -> Response:
+    return _refuse(request, error.errors)
+
+
+def _refuse(request: Request, errors: dict[str, str]) -> Response:
+    problem = InvalidRequest(title=_title(422), status=422, detail="The request is not valid.", errors=errors)
+    return as_response(problem, _told(request))
 
 
 async def _answer_unavailable(_: Request, error: Unavailable) -> Response:
@@ -71,7 +99,7 @@ async def _answer_crash(_: Request, __: Exception) -> Response:
 
 def as_response(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
     """Give the answer that tells a problem."""
-    return Response(problem.model_dump_json(), problem.status, headers, MEDIA_TYPE)
+    return Response(problem.model_dump_json(by_alias=True), problem.status, headers, MEDIA_TYPE)
 
 
 def _title(status: int) -> str:

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Annotated, Literal, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, HttpUrl, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 EMBEDDED = "sqlite+aiosqlite:///slipway.db"
@@ -25,11 +25,20 @@ DRIVERS = {
 LIBPQ_ONLY = {"sslmode", "channel_binding", "pgbouncer", "connect_timeout", "connection_limit", "pool_timeout"}
 SSL_MODES = {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
 
+REDIS_SCHEMES = {"redis", "rediss", "unix"}
+
 Seconds = Annotated[float, Field(gt=0, le=300)]
+Token = Annotated[SecretStr, Field(min_length=16)]
 
 
 class SettingsError(SystemExit):
     """The environment is wrong. It ends the process with a message and no traceback, whoever imports the service."""
+
+
+def _check_redis(url: SecretStr) -> SecretStr:
+    if urlsplit(url.get_secret_value()).scheme not in REDIS_SCHEMES:
+        raise ValueError("it is no URL of Redis: redis://…, rediss://… or unix://…")
+    return url
 
 
 class Settings(BaseSettings):
@@ -53,6 +62,16 @@ class Settings(BaseSettings):
     database_wait_s: Seconds = 2.0  # for a connection: of the pool, or to the server
     database_statement_s: Seconds = 5.0
     migrate_on_start: bool | None = None  # None: where the database is embedded
+
+    redis_url: Annotated[SecretStr, AfterValidator(_check_redis)] | None = None
+    redis_required: bool = True  # whether an instance that cannot reach it is taken out of the traffic
+
+    # Each opens a part of the service that is closed without it.
+    admin_token: Token | None = None
+    webhook_secret: Token | None = None
+    metrics_token: Token | None = None
+    sentry_dsn: SecretStr | None = None
+    rates_url: HttpUrl | None = None
 
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     cors_credentials: bool = False

@@ -1,10 +1,11 @@
-"""Real services for tests: PostgreSQL from the machine's binaries, on a free port and in a folder of its own.
+"""Real services for tests: PostgreSQL, Redis and PgBouncer from the machine's binaries, each in a folder of its own.
 
 They can be stopped, started and frozen, which a service that a runner provides cannot. Nothing outlives the block.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pwd
 import shutil
@@ -17,7 +18,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import asyncpg
 import psutil
 
 START_LIMIT_S = 30.0
@@ -88,14 +91,39 @@ class Postgres:
                 one.resume()
 
     def ask(self, statement: str, database: str = "postgres") -> str:
-        """Run a statement by psql, and give what it says, a row in a line."""
-        place = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-d", database]
-        words: Words = [self.programs / "psql", *place, "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", statement]
-        return subprocess.run(words, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+        """Run a statement, and give the first value that it says."""
+        return ask(self.url, statement, database)
 
     def _answers(self) -> bool:
         words: Words = [self.programs / "pg_isready", "-h", "127.0.0.1", "-p", str(self.port), "-q"]
         return subprocess.run(words, check=False, timeout=10).returncode == 0
+
+
+@dataclass(frozen=True)
+class GivenPostgres:
+    """A PostgreSQL server that somebody else runs: it can be asked, and neither stopped nor frozen."""
+
+    url: str
+
+    def ask(self, statement: str, database: str = "postgres") -> str:
+        """Run a statement, and give the first value that it says."""
+        return ask(self.url, statement, database)
+
+
+def ask(url: str, statement: str, database: str) -> str:
+    """Run a statement on a database of the server that a URL names, and give the first value that it says."""
+
+    async def play() -> str:
+        connection = await asyncpg.connect(urlsplit(url)._replace(path=f"/{database}").geturl(), timeout=10)
+        try:
+            if statement.lstrip().upper().startswith("SELECT"):
+                return str(await connection.fetchval(statement, timeout=30))
+            await connection.execute(statement, timeout=30)
+        finally:
+            await connection.close(timeout=10)
+        return ""
+
+    return asyncio.run(play())
 
 
 @contextmanager
@@ -144,6 +172,127 @@ def find_postgres() -> Path:
     if not (found or on_path):
         raise NotHereError("PostgreSQL is not on this machine: install Debian's postgresql, or set DATABASE_URL")
     return (found[-1] if found else Path(str(on_path))).parent
+
+
+@dataclass
+class Redis:
+    """A Redis server of our own, which keeps nothing."""
+
+    program: str
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = field(default=None)
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Start it, and wait until it takes connections."""
+        words: Words = [self.program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.folder]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*words, "--save", "", "--appendonly", "no"],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        wait_for_port(self.port, self.process, self.folder / "log")
+
+    def stop(self) -> None:
+        """Stop it as a crash would."""
+        if self.process:
+            self.process.kill()
+            self.process.wait(10)
+            self.process = None
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let it hear nothing for a while: connections stay open, and nothing comes back."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
+
+@contextmanager
+def running_redis() -> Iterator[Redis]:
+    """Run an empty Redis.
+
+    Raises:
+        NotHereError: this machine has none.
+    """
+    program = shutil.which("redis-server") or shutil.which("valkey-server")
+    if not program:
+        raise NotHereError("Redis is not on this machine: install Debian's redis-server")
+    with tempfile.TemporaryDirectory(prefix="redis-", dir="/tmp") as folder:
+        server = Redis(program, Path(folder), find_free_port())
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
+
+
+@contextmanager
+def running_pgbouncer(postgres: Postgres, connections: int) -> Iterator[str]:
+    """Run a pooler that hands each connection on after each transaction; give its URL, without a database.
+
+    Raises:
+        NotHereError: this machine has none.
+    """
+    program = shutil.which("pgbouncer", path=os.pathsep.join([os.environ["PATH"], "/usr/sbin"]))
+    if not program:
+        raise NotHereError("PgBouncer is not on this machine: install Debian's pgbouncer")
+    port = find_free_port()
+    with tempfile.TemporaryDirectory(prefix="pgbouncer-", dir="/tmp") as name:
+        folder = Path(name)
+        (folder / "users").write_text('"postgres" ""\n')
+        settings = {
+            "listen_addr": "127.0.0.1",
+            "listen_port": port,
+            "unix_socket_dir": "",
+            "auth_type": "trust",
+            "auth_file": folder / "users",
+            "pool_mode": "transaction",
+            "default_pool_size": connections,
+            "max_client_conn": 200,
+        }
+        lines = [f"* = host=127.0.0.1 port={postgres.port}", "[pgbouncer]"]
+        lines += [f"{key} = {value}" for key, value in settings.items()]
+        (folder / "ini").write_text("\n".join(["[databases]", *lines, ""]))
+        os.chmod(folder, 0o755)  # noqa: S103, PTH101 - it runs as another user where we are root
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [program, folder / "ini"],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                user=postgres.user,
+                start_new_session=True,
+            )
+        try:
+            wait_for_port(port, process, folder / "log")
+            yield f"postgresql://postgres@127.0.0.1:{port}/"
+        finally:
+            process.kill()
+            process.wait(10)
+
+
+def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until a process takes connections."""
+    deadline = time.monotonic() + START_LIMIT_S
+    while True:
+        with socket.socket() as client:
+            if client.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        if time.monotonic() > deadline or process.poll() is not None:
+            raise RuntimeError(f"it did not start: {log.read_text()[-2000:]}")
+        time.sleep(0.02)
 
 
 def find_free_port() -> int:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from tests.services import find_free_port
 ROOT = Path(__file__).parents[2]
 LOOPBACK = "127.0.0.1"
 START_LIMIT_S = 30.0
+ADMIN = "admin-token-of-the-tests"
 LISTENING = "0A"  # TCP_LISTEN, as /proc/net/tcp writes it
 
 
@@ -32,6 +33,7 @@ class Service:
     process: subprocess.Popen[bytes]
     port: int
     log: Path
+    variables: Mapping[str, str]
 
     @property
     def url(self) -> str:
@@ -79,12 +81,47 @@ def running_service(*, until: str = "/health/ready", **variables: str) -> Iterat
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        service = Service(process, port, Path(log.name))
+        service = Service(process, port, Path(log.name), variables)
         try:
             _wait_until(service, until)
             yield service
         finally:
             _end(process)
+
+
+def issue_key(url: str, plan: str = "free") -> dict[str, str]:
+    """Issue an API key of a service whose ADMIN_TOKEN is ADMIN; give the header that shows it."""
+    told = httpx.post(
+        f"{url}/api/keys", json={"owner": "A test", "plan": plan}, headers={"Authorization": f"Bearer {ADMIN}"}
+    )
+    return {"Authorization": f"Bearer {told.raise_for_status().json()['key']}"}
+
+
+def migrate(url: str) -> str:
+    """Run what Render runs before a deploy; give what it says."""
+    return subprocess.run(
+        [sys.executable, "-m", "app.migrate"],
+        cwd=ROOT,
+        env={**os.environ, "DATABASE_URL": url},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout
+
+
+def status(service: Service, path: str) -> int:
+    """Ask, over a connection of its own; how it is answered."""
+    return httpx.get(service.url + path, timeout=10).status_code
+
+
+def wait_for(holds: Callable[[], bool], limit_s: float = 10.0) -> float:
+    """Wait until something holds; give the seconds that it took."""
+    began = time.monotonic()
+    while not holds():
+        assert time.monotonic() - began < limit_s
+        time.sleep(0.02)
+    return time.monotonic() - began
 
 
 def make_environment(port: int) -> dict[str, str]:

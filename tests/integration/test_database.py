@@ -1,14 +1,13 @@
 """The service on a real PostgreSQL: migrations, a database that goes away, a pool that is too small."""
 
 import asyncio
-import itertools
 import os
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Self
@@ -21,59 +20,25 @@ from sqlalchemy import text
 from app.database import Database, Unavailable
 from app.schema import NEWEST
 from app.settings import Settings
-from tests.integration.servers import ROOT, Service, running_service
-from tests.services import Postgres
+from tests.integration.servers import ADMIN, ROOT, Service, issue_key, migrate, running_service, status, wait_for
+from tests.services import GivenPostgres, Postgres
+
+Server = Postgres | GivenPostgres
 
 WITHIN_S = 2.0
 POOL = 5  # connections, by default
 LONGEST_S = 8.0  # the pool's wait, a new connection's and a statement's limit, one after the other
-numbers = itertools.count()
-
-
-@pytest.fixture
-def url(postgres: Postgres) -> str:
-    """Give the URL of a new, empty database."""
-    name = f"slipway_{next(numbers)}"
-    postgres.ask(f"CREATE DATABASE {name}")
-    return postgres.url.removesuffix("postgres") + name
 
 
 @pytest.fixture
 def service(url: str) -> Iterator[Service]:
     """Run the service on a database that is up to date."""
     migrate(url)
-    with running_service(DATABASE_URL=url) as service:
+    with running_service(DATABASE_URL=url, ADMIN_TOKEN=ADMIN) as service:
         yield service
 
 
-def migrate(url: str) -> str:
-    """Run what Render runs before a deploy; give what it says."""
-    return subprocess.run(
-        [sys.executable, "-m", "app.migrate"],
-        cwd=ROOT,
-        env={**os.environ, "DATABASE_URL": url},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    ).stdout
-
-
-def status(service: Service, path: str) -> int:
-    """Ask, over a connection of its own; how it is answered."""
-    return httpx.get(service.url + path, timeout=10).status_code
-
-
-def wait_for(holds: Callable[[], bool], limit_s: float = 10.0) -> float:
-    """Wait until something holds; give the seconds that it took."""
-    began = time.monotonic()
-    while not holds():
-        assert time.monotonic() - began < limit_s
-        time.sleep(0.02)
-    return time.monotonic() - began
-
-
-def test_a_new_database_is_not_enough(url: str, postgres: Postgres) -> None:
+def test_a_new_database_is_not_enough(url: str, postgres: Server) -> None:
     """A service on a schema that is behind is alive and not ready, says why, and turns ready once it was migrated."""
     with running_service(until="/health/live", DATABASE_URL=url) as service:
         told = httpx.get(f"{service.url}/health/ready")
@@ -86,7 +51,7 @@ def test_a_new_database_is_not_enough(url: str, postgres: Postgres) -> None:
 
 
 @pytest.mark.slow
-def test_migrations_at_the_same_time(url: str, postgres: Postgres) -> None:
+def test_migrations_at_the_same_time(url: str, postgres: Server) -> None:
     """Two deploys that migrate at once do it once."""
     with ThreadPoolExecutor(4) as pool:
         told = list(pool.map(migrate, [url] * 4))
@@ -94,15 +59,16 @@ def test_migrations_at_the_same_time(url: str, postgres: Postgres) -> None:
     assert len([line for line in told if "from nothing" in line]) >= 1
 
 
-def test_the_previous_release_works_on_a_newer_schema(url: str, service: Service, postgres: Postgres) -> None:
+def test_the_previous_release_works_on_a_newer_schema(url: str, service: Service, postgres: Server) -> None:
     """After a rollback the database is at a revision that the release does not know: it is ready, and serves."""
     name = url.rpartition("/")[2]
     postgres.ask("ALTER TABLE items ADD COLUMN stock integer; UPDATE alembic_version SET version_num = '9999'", name)
     time.sleep(1.1)  # the answer before was shared for a second
     assert status(service, "/health/ready") == 200
-    made = httpx.post(f"{service.url}/api/items", json={"name": "Sextant", "price_cents": 1})
+    key = issue_key(service.url)
+    made = httpx.post(f"{service.url}/api/quotes", json={"lines": [{"item_id": 1, "quantity": 3}]}, headers=key)
     assert made.status_code == 201
-    assert httpx.get(service.url + made.headers["Location"]).json()["name"] == "Sextant"
+    assert httpx.get(service.url + made.headers["Location"], headers=key).json()["total_cents"] == 3 * 8900
     assert "The schema is at 9999: as it was." in migrate(url)
 
 
@@ -151,11 +117,11 @@ class Users:
 
 
 @pytest.mark.parametrize("how", ["stopped", pytest.param("frozen", marks=pytest.mark.slow)])
-def test_a_database_that_goes_away(url: str, service: Service, postgres: Postgres, how: str) -> None:
+def test_a_database_that_goes_away(url: str, service: Service, own_postgres: Postgres, how: str) -> None:
     """Gone for 5 s under load: alive all the time, unready within 2 s, ready again within 2 s, no request hangs."""
     with Users(service) as users:
         time.sleep(0.5)
-        with gone(postgres, how):
+        with gone(own_postgres, how):
             unready_s = wait_for(lambda: status(service, "/health/ready") == 503)
             alive = status(service, "/health/live")
             time.sleep(5 - unready_s)
@@ -167,11 +133,11 @@ def test_a_database_that_goes_away(url: str, service: Service, postgres: Postgre
     assert ready_s < WITHIN_S
     assert {200, 503} == users.statuses.keys()
     assert users.slowest_s < LONGEST_S
-    assert wait_for(lambda: backends(url, postgres) <= POOL) < WITHIN_S
+    assert wait_for(lambda: backends(url, own_postgres) <= POOL) < WITHIN_S
     assert status(service, "/api/items/1") == 200
 
 
-def backends(url: str, postgres: Postgres) -> int:
+def backends(url: str, postgres: Server) -> int:
     """How many connections the database has from the service."""
     return int(
         postgres.ask(
@@ -180,7 +146,7 @@ def backends(url: str, postgres: Postgres) -> int:
     )
 
 
-def test_a_pool_that_is_exhausted_says_so(url: str, postgres: Postgres) -> None:
+def test_a_pool_that_is_exhausted_says_so(url: str, postgres: Server) -> None:
     """With every connection lent out a request waits for its limit, is told, and leaves nothing behind."""
     migrate(url)
     settings = Settings(database_url=SecretStr(url), database_pool_size=2, database_wait_s=0.3)
@@ -206,7 +172,7 @@ def test_a_pool_that_is_exhausted_says_so(url: str, postgres: Postgres) -> None:
     assert (full, empty) == (2, 0)
 
 
-def test_who_gives_up_leaves_no_connection(url: str, postgres: Postgres) -> None:
+def test_who_gives_up_leaves_no_connection(url: str, postgres: Server) -> None:
     """A request that is cancelled in the middle of a statement gives its connection back."""
     migrate(url)
     settings = Settings(database_url=SecretStr(url), database_pool_size=2)
@@ -233,7 +199,7 @@ def test_who_gives_up_leaves_no_connection(url: str, postgres: Postgres) -> None
     assert asyncio.run(play()) == 0
 
 
-def test_without_a_pool_nothing_is_kept(url: str, postgres: Postgres) -> None:
+def test_without_a_pool_nothing_is_kept(url: str, postgres: Server) -> None:
     """On Vercel a connection lasts for one use, and nothing is prepared on it, as a pooler needs it."""
     migrate(url)
     settings = Settings(database_url=SecretStr(url), vercel=True)

@@ -1,4 +1,4 @@
-"""Users of the chandlery: most of them look around and read what they saw, some add an item."""
+"""Users of the chandlery: most of them look around and read what they saw, some ask what a basket costs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import random
 
 from locust import FastHttpUser, between, task
 
-PAGE = 10  # all of it seeds: an item that somebody created may be gone by the time that it is read
+PAGE = 10
+LINES = 5  # of a basket
 
 
 class Customer(FastHttpUser):
@@ -45,19 +46,16 @@ class Visitor(Customer):
             assert answer.js["id"] == item
 
 
-class Chandler(Customer):
-    """Adds an item, and looks at it."""
+class Buyer(Customer):
+    """Fills a basket, and asks what it costs."""
 
     weight = 1
     wait_time = between(0.3, 1.0)
 
     @task
-    def create(self) -> None:
-        """Create an item and follow its Location."""
-        place = ""
-        new = {"name": "Marlinspike", "price_cents": random.randint(500, 5_000)}
-        with self.rest("POST", "/api/items", json=new, name="/api/items") as answer:
-            assert answer.status_code == 201
-            place = str(answer.headers["Location"])
-        if place:
-            self.client.get(place, name="/api/items/{id}")
+    def price(self) -> None:
+        """Ask for the price of some items."""
+        lines = [{"item_id": item, "quantity": random.randint(1, 9)} for item in random.sample(range(1, PAGE), LINES)]
+        with self.rest("POST", "/api/prices", json={"lines": lines}, name="/api/prices") as answer:
+            assert len(answer.js["lines"]) == LINES
+            assert answer.js["total_cents"] > 0

@@ -2,12 +2,10 @@
 
 import asyncio
 import runpy
-from collections.abc import AsyncIterator, MutableMapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -21,15 +19,14 @@ from app import tables
 from app.checks import Check, Checks
 from app.database import make_engine
 from app.identity import COMMIT_VARIABLES, Identity
-from app.items import LAST_SEED, MAX_CREATED
-from app.lifecycle import Phase
 from app.main import create_app
 from app.schema import FOLDER, NEWEST, REVISIONS, bring_up_to_date
 from app.settings import Settings
+from tests.asgi import PROBLEM, asking, is_problem, running
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 OTHER_SHA = "f" * 40
-PROBLEM = "application/problem+json"
+SEEDS = 12
 NO_FILE = Path("no such file")
 
 pytestmark = pytest.mark.anyio
@@ -58,40 +55,6 @@ async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     """Start the application, and ask it."""
     async with running(app), asking(app) as client:
         yield client
-
-
-@asynccontextmanager
-async def running(app: FastAPI) -> AsyncIterator[None]:
-    """Speak the lifespan protocol as a server does."""
-    to_app: asyncio.Queue[MutableMapping[str, Any]] = asyncio.Queue()
-    from_app: asyncio.Queue[MutableMapping[str, Any]] = asyncio.Queue()
-    scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
-    lifespan = asyncio.ensure_future(app(scope, to_app.get, from_app.put))
-    await to_app.put({"type": "lifespan.startup"})
-    assert await from_app.get() == {"type": "lifespan.startup.complete"}
-    async with asyncio.timeout(10):
-        while app.state.lifecycle.phase is Phase.STARTING:  # noqa: ASYNC110 - a test looks in from outside
-            await asyncio.sleep(0.005)
-    yield
-    await to_app.put({"type": "lifespan.shutdown"})
-    assert await from_app.get() == {"type": "lifespan.shutdown.complete"}
-    await lifespan
-
-
-def asking(app: FastAPI) -> httpx.AsyncClient:
-    """Ask an application, started or not; a crash is an answer, as it is for a real client."""
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    return httpx.AsyncClient(transport=transport, base_url="http://service")
-
-
-def is_problem(answer: httpx.Response, status: HTTPStatus) -> bool:
-    """Tell whether an answer is a problem document of a status, in the head and in the body."""
-    expected = {"type": "about:blank", "title": status.phrase, "status": status.value}
-    return (
-        answer.status_code == status
-        and answer.headers["Content-Type"] == PROBLEM
-        and expected.items() <= answer.json().items()
-    )
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/ready"])
@@ -218,14 +181,14 @@ async def test_the_instance_stays_the_same() -> None:
 async def test_the_list_has_content_from_the_start(client: httpx.AsyncClient) -> None:
     """A fresh service has items to serve, and tells how many."""
     page = (await client.get("/api/items")).json()
-    assert [item["id"] for item in page["items"]] == [*range(1, LAST_SEED + 1)]
+    assert [item["id"] for item in page["items"]] == [*range(1, SEEDS + 1)]
     assert (page["items"][0]["name"], page["items"][-1]["name"]) == ("Anchor, 10 kg", "Signal flags")
-    assert (page["total"], page["limit"], page["offset"]) == (LAST_SEED, 20, 0)
+    assert (page["total"], page["limit"], page["offset"]) == (SEEDS, 20, 0)
 
 
 @pytest.mark.parametrize(
     ("limit", "offset", "ids"),
-    [(1, 0, [1]), (3, 2, [3, 4, 5]), (100, LAST_SEED - 1, [LAST_SEED]), (100, LAST_SEED, []), (1, 2**63 - 1, [])],
+    [(1, 0, [1]), (3, 2, [3, 4, 5]), (100, SEEDS - 1, [SEEDS]), (100, SEEDS, []), (1, 2**63 - 1, [])],
 )
 async def test_a_page_is_cut_out_of_the_list(
     client: httpx.AsyncClient, limit: int, offset: int, ids: list[int]
@@ -233,7 +196,7 @@ async def test_a_page_is_cut_out_of_the_list(
     """A page has at most `limit` items from `offset` on, and past the end it is empty."""
     page = (await client.get("/api/items", params={"limit": limit, "offset": offset})).json()
     assert [item["id"] for item in page["items"]] == ids
-    assert page["total"] == LAST_SEED
+    assert page["total"] == SEEDS
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=many", "offset=-1", f"offset={2**63}"])
@@ -244,75 +207,89 @@ async def test_a_page_out_of_bounds_is_refused(client: httpx.AsyncClient, query:
     assert list(answer.json()["errors"]) == [f"query.{query.partition('=')[0]}"]
 
 
-async def test_a_created_item_can_be_read(client: httpx.AsyncClient) -> None:
-    """Creating answers 201 with the place of the item, and there it is."""
-    created = await client.post("/api/items", json={"name": " Sextant ", "price_cents": 21900})
-    item_id = LAST_SEED + 1
-    assert created.status_code == 201
-    assert created.headers["Location"] == f"/api/items/{item_id}"
-    assert created.json() == {"id": item_id, "name": "Sextant", "price_cents": 21900}
-    assert (await client.get(created.headers["Location"])).json() == created.json()
-    assert (await client.get("/api/items")).json()["total"] == item_id
+async def price(client: httpx.AsyncClient, *lines: object, **more: object) -> httpx.Response:
+    """Ask what a basket costs."""
+    return await client.post("/api/prices", json={"lines": lines, **more})
 
 
-@pytest.mark.parametrize(("name", "price_cents"), [("n", 0), ("n" * 80, 1_000_000)])
-async def test_the_limits_of_an_item_are_allowed(client: httpx.AsyncClient, name: str, price_cents: int) -> None:
-    """Names of 1 to 80 characters and prices of 0 to 1,000,000 cents are allowed."""
-    assert (await client.post("/api/items", json={"name": name, "price_cents": price_cents})).status_code == 201
+async def test_a_basket_has_a_price(client: httpx.AsyncClient) -> None:
+    """Each line comes back with its item's name and price, and the sum is told; nothing is kept."""
+    answer = await price(
+        client, {"item_id": 5, "quantity": 2}, {"item_id": 1, "quantity": 1}, {"item_id": 5, "quantity": 1}
+    )
+    assert answer.status_code == 200
+    told = answer.json()
+    assert [(line["name"], line["quantity"], line["price_cents"]) for line in told["lines"]] == [
+        ("Brass lantern", 2, 4950),
+        ("Anchor, 10 kg", 1, 8900),
+        ("Brass lantern", 1, 4950),
+    ]
+    assert told["total_cents"] == 3 * 4950 + 8900
+
+
+@pytest.mark.parametrize(("quantity", "lines"), [(1, 1), (1_000, 50)])
+async def test_the_limits_of_a_basket_are_allowed(client: httpx.AsyncClient, quantity: int, lines: int) -> None:
+    """One to fifty lines of one to a thousand each are allowed."""
+    told = (await price(client, *[{"item_id": 1, "quantity": quantity}] * lines)).json()
+    assert told["total_cents"] == 8900 * quantity * lines
 
 
 @pytest.mark.parametrize(
-    ("change", "place"),
+    ("line", "place"),
     [
-        ({"name": ""}, "body.name"),
-        ({"name": "   "}, "body.name"),
-        ({"name": "n" * 81}, "body.name"),
-        ({"name": 5}, "body.name"),
-        ({"price_cents": -1}, "body.price_cents"),
-        ({"price_cents": 1_000_001}, "body.price_cents"),
-        ({"price_cents": "5"}, "body.price_cents"),
-        ({"price_cents": True}, "body.price_cents"),
-        ({"price": 5}, "body.price"),
+        ({"quantity": 0}, "quantity"),
+        ({"quantity": 1_001}, "quantity"),
+        ({"quantity": "5"}, "quantity"),
+        ({"quantity": True}, "quantity"),
+        ({"item_id": 0}, "item_id"),
+        ({"item_id": 2**63}, "item_id"),
+        ({"item_id": 13}, "item_id"),
+        ({"price_cents": 5}, "price_cents"),
     ],
 )
-async def test_an_invalid_item_is_refused(client: httpx.AsyncClient, change: dict[str, object], place: str) -> None:
-    """An item outside its limits is a problem that names the field, and nothing is kept."""
-    answer = await client.post("/api/items", json={"name": "Sextant", "price_cents": 1} | change)
+async def test_an_invalid_basket_is_refused(client: httpx.AsyncClient, line: dict[str, object], place: str) -> None:
+    """A line outside its limits, or of no item, is a problem that names the field."""
+    answer = await price(client, {"item_id": 1, "quantity": 1}, {"item_id": 1, "quantity": 1} | line)
     assert is_problem(answer, HTTPStatus.UNPROCESSABLE_ENTITY)
-    assert list(answer.json()["errors"]) == [place]
-    assert (await client.get("/api/items")).json()["total"] == LAST_SEED
+    assert list(answer.json()["errors"]) == [f"body.lines.1.{place}"]
+
+
+@pytest.mark.parametrize("lines", [0, 51])
+async def test_a_basket_has_one_to_fifty_lines(client: httpx.AsyncClient, lines: int) -> None:
+    """None is too few, and the fifty-first too many."""
+    answer = await price(client, *[{"item_id": 1, "quantity": 1}] * lines)
+    assert is_problem(answer, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
 async def test_a_problem_does_not_repeat_what_was_sent(client: httpx.AsyncClient) -> None:
     """A value that a client put into the wrong field does not come back in the answer."""
-    answer = await client.post("/api/items", json={"name": "Sextant", "price_cents": "hunter2"})
+    answer = await price(client, {"item_id": 1, "quantity": "hunter2"})
     assert answer.status_code == 422
     assert "hunter2" not in answer.text
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b'{"name": "x", "price_cents": 1, "\\ud800": 1}', b"\xff"])
+@pytest.mark.parametrize("body", [b"", b"{", b'{"lines": [], "\\ud800": 1}', b"\xff", b"[" * 60_000])
 async def test_a_garbled_body_is_the_clients_error(client: httpx.AsyncClient, body: bytes) -> None:
-    """A body that is no JSON, or no text, is answered with a problem in the 4xx range."""
-    answer = await client.post("/api/items", content=body, headers={"Content-Type": "application/json"})
+    """A body that is no JSON, or no text, or too deep, is answered with a problem in the 4xx range."""
+    answer = await client.post("/api/prices", content=body, headers={"Content-Type": "application/json"})
     assert 400 <= answer.status_code < 500
     assert is_problem(answer, HTTPStatus(answer.status_code))
 
 
 @pytest.mark.parametrize("announced", [True, False])
 async def test_a_huge_body_is_refused(client: httpx.AsyncClient, announced: bool) -> None:
-    """A body above the limit is refused before it is read as an item, also one whose length nobody announced."""
-    body = b'{"name": "Sextant", "price_cents": 1}' + b" " * 64 * 1024
+    """A body above the limit is refused before it is read as a basket, also one whose length nobody announced."""
+    body = b'{"lines": [{"item_id": 1, "quantity": 1}]}' + b" " * 64 * 1024
 
     async def parts() -> AsyncIterator[bytes]:
         for start in range(0, len(body), 4096):
             yield body[start : start + 4096]
 
     head = {"Content-Type": "application/json"}
-    answer = await client.post("/api/items", content=body if announced else parts(), headers=head)
+    answer = await client.post("/api/prices", content=body if announced else parts(), headers=head)
     assert is_problem(answer, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-    assert (await client.get("/api/items")).json()["total"] == LAST_SEED
-    allowed = await client.post("/api/items", content=body[: 64 * 1024], headers=head)
-    assert allowed.status_code == 201
+    allowed = await client.post("/api/prices", content=body[: 64 * 1024], headers=head)
+    assert allowed.status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/api/items/999999", f"/api/items/{2**63 - 1}", "/nothing/here", "/api/items/"])
@@ -349,26 +326,6 @@ def test_problems_are_documented_as_they_are_sent(app: FastAPI) -> None:
         "404": [PROBLEM],
         "422": [PROBLEM],
     }
-
-
-async def test_only_the_newest_created_items_are_kept(app: FastAPI, client: httpx.AsyncClient) -> None:
-    """A service that runs for months holds the seeds and the newest thousand created items, and no more."""
-    await fill(app, LAST_SEED + MAX_CREATED)
-    first, last = LAST_SEED + 1, LAST_SEED + MAX_CREATED
-    assert (await client.get(f"/api/items/{first}")).status_code == 200
-    created = await client.post("/api/items", json={"name": "Sextant", "price_cents": 1})
-    assert created.json()["id"] == last + 1
-    assert (await client.get(f"/api/items/{first}")).status_code == 404
-    assert (await client.get(f"/api/items/{first + 1}")).status_code == 200
-    assert (await client.get(f"/api/items/{LAST_SEED}")).status_code == 200
-    assert (await client.get("/api/items")).json()["total"] == LAST_SEED + MAX_CREATED
-
-
-async def fill(app: FastAPI, until: int) -> None:
-    """Add items up to an id."""
-    rows = [{"id": number, "name": "Sextant", "price_cents": 1} for number in range(LAST_SEED + 1, until + 1)]
-    async with app.state.database.begin() as connection:
-        await connection.execute(tables.items.insert(), rows)
 
 
 async def test_without_its_database_the_service_says_so(

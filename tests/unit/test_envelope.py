@@ -77,7 +77,7 @@ ANSWERS = [
     ("GET", "/api/items/nothing", 422, "/api/items/{item_id}"),
     ("GET", "/nothing/here", 404, None),
     ("DELETE", "/version", 405, "/version"),
-    ("POST", "/api/items", 413, "/api/items"),
+    ("POST", "/api/prices", 413, "/api/prices"),
     ("GET", "/crash", 500, "/crash"),
     ("GET", "/hang", 503, "/hang"),
     ("GET", "/own", 500, "/own"),
