@@ -87,7 +87,7 @@ class Rates:
             async for part in answer.aiter_bytes():
                 content += part
                 if len(content) > MOST_BYTES:
-                    break  # no rate is that long, so it is refused as what it is: cut off
+                    raise RateWrong(f"more than {MOST_BYTES} bytes")
         return content
 
     def _get_client(self) -> "AsyncClient":

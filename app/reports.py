@@ -1,7 +1,7 @@
 """Reports of what went wrong to Sentry, where SENTRY_DSN is set: with the commit, and without what a client sent.
 
-No bodies, no headers with credentials, no local variables: each of them may hold a key.
-https://docs.sentry.io/platforms/python/configuration/options/
+No headers, cookies, queries, bodies or local variables: each of them may hold a key. What is left is the route, the
+error and where in the code it was. https://docs.sentry.io/platforms/python/data-management/data-collected/
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from app.identity import Identity
 from app.settings import Settings, SettingsError
 
 FLUSH_LIMIT_S = 2.0
+OFF: Any = {"mode": "off"}
 
 
 class Reports:
@@ -46,9 +47,15 @@ def start(dsn: str, identity: Identity) -> Any:
             dsn,
             release=identity.commit,
             server_name=identity.instance,
-            send_default_pii=False,
-            max_request_body_size="never",
-            include_local_variables=False,
+            data_collection={
+                "user_info": False,
+                "cookies": OFF,
+                "http_headers": {"request": OFF},
+                "http_bodies": [],
+                "url_query_params": OFF,
+                "database_query_data": False,
+                "stack_frame_variables": False,
+            },
         )
     except BadDsn:
         raise SettingsError("The service cannot start:\n  SENTRY_DSN: it is no DSN: https://…@…/…") from None
