@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.database import Database, get_database
 from app.items import LARGEST
-from app.problems import InvalidRequest, WrongContent, describe_problem
+from app.problems import REFUSED, WrongContent
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -82,7 +82,7 @@ def add_up(lines: Sequence[Line]) -> int:
 
 Data = Annotated[Database, Depends(get_database)]
 
-router = APIRouter(prefix="/api/prices", tags=["items"], responses=describe_problem(422, InvalidRequest))
+router = APIRouter(prefix="/api/prices", tags=["items"], responses=REFUSED)
 
 
 @router.post("")

@@ -33,7 +33,7 @@ class ItemPage(BaseModel):
     offset: int
 
 
-LARGEST = 2**63 - 1  # what a column for ids holds; beyond it a driver fails
+LARGEST = 2**53 - 1  # beyond it JSON's numbers are no longer exact for every reader
 
 
 class Items:

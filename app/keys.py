@@ -18,7 +18,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 from app.admin import admit_admin
 from app.database import Database
 from app.plans import Plan, PlanName, find_plan
-from app.problems import InvalidRequest, describe_problem
+from app.problems import REFUSED, describe_problem
 
 if TYPE_CHECKING:
     from sqlalchemy import Row
@@ -32,9 +32,9 @@ class NewKey(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    owner: Annotated[
-        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80, pattern=r"^[^\x00]*$")
-    ] = Field(examples=["Harbour office"])
+    owner: Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]*$")] = Field(
+        examples=["Harbour office"]
+    )
     plan: PlanName = "free"
 
 
@@ -156,7 +156,7 @@ router = APIRouter(
     prefix="/api/keys",
     tags=["keys"],
     dependencies=[Depends(admit_admin)],
-    responses={**describe_problem(401), **describe_problem(403), **describe_problem(422, InvalidRequest)},
+    responses={**describe_problem(401), **describe_problem(403), **REFUSED},
 )
 
 

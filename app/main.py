@@ -75,6 +75,7 @@ def create_app(
     )
     for part in PARTS:
         app.include_router(part.router)
+    app.state.routes = [route for part in PARTS for route in part.router.routes]
     app.exception_handler(LimitExceeded)(answer_limit_exceeded)
     _allow_origins(app, settings)
     answer_in_problems(app)

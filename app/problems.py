@@ -9,11 +9,13 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from app.database import Unavailable
 
 log = logging.getLogger("app")
 
+METHOD_NOT_ALLOWED = 405
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -67,9 +69,17 @@ def _told(request: Request) -> Mapping[str, str]:
 
 
 async def _answer_http_error(request: Request, error: HTTPException) -> Response:
-    # Without the error's headers a 405 would not say which methods are allowed.
     problem = Problem(title=_title(error.status_code), status=error.status_code, detail=str(error.detail))
-    return as_response(problem, {**_told(request), **(error.headers or {})})
+    headers = {**_told(request), **(error.headers or {})}
+    if error.status_code == METHOD_NOT_ALLOWED and (allowed := _allowed(request)):
+        headers["Allow"] = ", ".join(allowed)
+    return as_response(problem, headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """Give the methods of all routes of a path: the framework's own error names those of the first one."""
+    matching = (route for route in request.app.state.routes if route.matches(request.scope)[0] is not Match.NONE)
+    return sorted({method for route in matching for method in route.methods})
 
 
 async def _answer_invalid_request(request: Request, error: RequestValidationError) -> Response:
@@ -104,3 +114,6 @@ def as_response(problem: Problem, headers: Mapping[str, str] | None = None) -> R
 
 def _title(status: int) -> str:
     return phrases.get(status, "Error")
+
+
+REFUSED = {**describe_problem(400), **describe_problem(422, InvalidRequest)}  # where there is a body to read

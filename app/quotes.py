@@ -12,7 +12,7 @@ from app.callers import NEEDS_KEY, Admitted, Caller
 from app.database import Database
 from app.items import LARGEST
 from app.limits import Allowance, tell_limits
-from app.problems import InvalidRequest, WrongContent, describe_problem
+from app.problems import REFUSED, WrongContent, describe_problem
 from app.rates import HOME, Currency, NoRates, Rates, RateTooLate, RateWrong
 from app.usage import take_one
 
@@ -117,9 +117,7 @@ async def get_rates(request: Request) -> Rates:
 
 
 Store = Annotated[Quotes, Depends(get_quotes)]
-router = APIRouter(
-    prefix="/api/quotes", tags=["quotes"], responses={**NEEDS_KEY, **describe_problem(422, InvalidRequest)}
-)
+router = APIRouter(prefix="/api/quotes", tags=["quotes"], responses={**NEEDS_KEY, **REFUSED})
 
 
 @router.post("", status_code=status.HTTP_201_CREATED, responses={**describe_problem(502), **describe_problem(504)})

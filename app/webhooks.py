@@ -153,7 +153,7 @@ router = APIRouter(tags=["webhooks"])
 async def hear_payment(
     request: Request,
     database: Annotated[Database, Depends(get_database)],
-    stripe_signature: Annotated[str, Header(max_length=2000)] = "",
+    stripe_signature: Annotated[str, Header()] = "",
 ) -> Heard:
     """Hear what the payment service tells; 400 for what it did not sign, 409 for what was heard already."""
     settings: Settings = request.app.state.settings

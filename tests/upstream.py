@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 
 PHRASES = {200: "OK", 302: "Found", 404: "Not Found", 500: "Internal Server Error"}
@@ -88,3 +89,20 @@ async def upstream() -> AsyncIterator[Upstream]:
         yield running
     finally:
         await running.stop()
+
+
+@contextmanager
+def running_upstream() -> Iterator[str]:
+    """Run an upstream in a thread, for what asks it from another process; give its URL."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    running = Upstream()
+    try:
+        asyncio.run_coroutine_threadsafe(running.start(), loop).result(5)
+        yield running.url
+    finally:
+        asyncio.run_coroutine_threadsafe(running.stop(), loop).result(5)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()

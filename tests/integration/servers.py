@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import yaml
+from redis import Redis
 
 from scripts.rehearsal.blueprint import read_blueprint
 from tests.services import find_free_port
@@ -122,6 +123,14 @@ def wait_for(holds: Callable[[], bool], limit_s: float = 10.0) -> float:
         assert time.monotonic() - began < limit_s
         time.sleep(0.02)
     return time.monotonic() - began
+
+
+def forget_rates(service: Service) -> None:
+    """Begin a new minute: forget what Redis has counted."""
+    client = Redis.from_url(service.variables["REDIS_URL"])
+    for name in client.scan_iter("slipway:count:*"):
+        client.delete(name)
+    client.close()
 
 
 def make_environment(port: int) -> dict[str, str]:

@@ -9,7 +9,16 @@ from contextlib import ExitStack
 import httpx
 import pytest
 
-from tests.integration.servers import ADMIN, Service, issue_key, migrate, running_service, status, wait_for
+from tests.integration.servers import (
+    ADMIN,
+    Service,
+    forget_rates,
+    issue_key,
+    migrate,
+    running_service,
+    status,
+    wait_for,
+)
 from tests.services import Redis
 
 WITHIN_S = 2.0
@@ -59,16 +68,6 @@ def test_instances_share_one_quota(instances: list[Service]) -> None:
     assert (told["quotes_used"], told["quotes_allowed"]) == (100, 100)
     first = httpx.get(f"{instances[0].url}/api/quotes?limit=100", headers=key).json()
     assert (len(first["quotes"]), first["next"]) == (100, None)
-
-
-def forget_rates(service: Service) -> None:
-    """Begin a new minute: forget what Redis has counted."""
-    import redis
-
-    client = redis.Redis.from_url(service.variables["REDIS_URL"])
-    for name in client.scan_iter("slipway:count:*"):
-        client.delete(name)
-    client.close()
 
 
 @pytest.mark.parametrize("how", ["stopped", "frozen"])

