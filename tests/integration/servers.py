@@ -76,7 +76,12 @@ def running_service(*, until: str = "/health/ready", **variables: str) -> Iterat
         process = subprocess.Popen(
             ["sh", "-c", read_web_service()["startCommand"]],
             cwd=ROOT,
-            env={**make_environment(port), "DATABASE_URL": f"sqlite:///{folder}/it.db", **variables},
+            env={
+                **make_environment(port),
+                "TMPDIR": folder,
+                "DATABASE_URL": f"sqlite:///{folder}/it.db",
+                **variables,
+            },
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

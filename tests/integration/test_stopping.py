@@ -14,14 +14,16 @@ import pytest
 from tests.integration.servers import Service, running_service
 
 STOP_LIMIT_S = 5.0
-BODY = b'{"name": "Sextant", "price_cents": 21900}'
+BODY = b'{"lines": [{"item_id": 5, "quantity": 2}]}'
 WORKERS = ["1", "2", pytest.param("4", marks=pytest.mark.slow)]
 
 
 def begin_request(service: Service) -> socket.socket:
     """Send the head of a request, and read the word that the application waits for its body."""
     client = socket.create_connection(("127.0.0.1", service.port), timeout=STOP_LIMIT_S)
-    head = f"POST /api/items HTTP/1.1\r\nHost: service\r\nContent-Type: application/json\r\nContent-Length: {len(BODY)}"
+    head = (
+        f"POST /api/prices HTTP/1.1\r\nHost: service\r\nContent-Type: application/json\r\nContent-Length: {len(BODY)}"
+    )
     client.sendall(f"{head}\r\nExpect: 100-continue\r\n\r\n".encode())
     assert client.recv(1024) == b"HTTP/1.1 100 Continue\r\n\r\n"
     return client
@@ -47,7 +49,7 @@ def test_what_is_in_flight_is_finished(workers: str) -> None:
             service.terminate()
             service.wait_until_closed(STOP_LIMIT_S)
             client.sendall(BODY)
-            assert read_to_the_end(client).startswith(b"HTTP/1.1 201 Created\r\n")
+            assert read_to_the_end(client).startswith(b"HTTP/1.1 200 OK\r\n")
         service.process.wait(STOP_LIMIT_S)
         assert psutil.wait_procs(processes, STOP_LIMIT_S)[1] == []
         assert "Application shutdown complete." in service.log.read_text()
