@@ -50,6 +50,18 @@ class Checkout:
             )
         return answer.returncode == 0
 
+    def list_files(self, commit: Sha, folder: str) -> frozenset[str] | None:
+        """Give the names of the files right in a folder, as a commit has it; None where the commit is not here."""
+        if self._git("cat-file", "-e", f"{commit}^{{commit}}").returncode != 0:
+            return None
+        answer = self._git("ls-tree", "--full-tree", "--name-only", "-z", commit, "--", f"{folder.rstrip('/')}/")
+        return frozenset(path.rpartition("/")[2] for path in answer.stdout.split("\0") if path)
+
+    def read_file(self, commit: Sha, path: str) -> str:
+        """Give the text of a file as a commit has it; empty where it has none."""
+        answer = self._git("show", f"{commit}:{path}")
+        return answer.stdout if answer.returncode == 0 else ""
+
     def _git(self, *words: str) -> subprocess.CompletedProcess[str]:
         try:
             return subprocess.run(

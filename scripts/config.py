@@ -96,11 +96,15 @@ class _Section(BaseModel):
 
 
 class ReleaseSection(_Section):
-    """What a release is and when it goes back; `together`: what fails on one target takes back all that moved."""
+    """What a release is and when it goes back; `together`: what fails on one target takes back all that moved.
+
+    `migrations` is the folder of the database's migrations; empty where there are none.
+    """
 
     targets: tuple[Target, ...] = Field(default=("render",), strict=False, min_length=1)
     together: bool = True
     on_unproven: Literal["roll_back", "hold"] = "roll_back"
+    migrations: IncludedPath | Literal[""] = "app/migrations/versions"
 
     @field_validator("targets")
     @classmethod

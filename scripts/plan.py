@@ -13,6 +13,7 @@ from datetime import datetime
 from scripts.errors import ConfigError, PlatformError, UsageError
 from scripts.identity import LEAST_ANSWERS, Identity
 from scripts.journal import Kind, archive
+from scripts.migrations import warn_of_pending
 from scripts.platforms import History
 from scripts.probe import BASELINE, Observation
 from scripts.release import Baseline, Deployment, Release, Sha, Stage, short
@@ -59,12 +60,26 @@ def _plan_target(ports: Ports, target: Target, release: Release, *, again: bool)
         ports.console.warn(f"{target.name}: without an API key, commits that were rolled back before are not known")
     if history is not None and history.pinned:
         ports.console.warn(f"{target.name}: an operator's rollback pins what serves; this release's promotion lifts it")
+    if pending := _pending(ports, release, baseline):
+        ports.console.warn(f"{target.name}: {pending}")
+        ports.journal.append(Kind.NOTE, target.name, text=pending)
     if target.platform.stages and ports.artifact_bytes:
         ports.console.state(target.name, compare_sizes(ports.artifact_bytes, history))
     verdict = judge_state(target.name, history, baseline, answering)
     if not verdict.passed or again:
         return verdict
     return worst([verdict, _judge_way(ports, release, history, baseline)])
+
+
+def _pending(ports: Ports, release: Release, baseline: Baseline) -> str:
+    return warn_of_pending(
+        ports.checkout,
+        ports.config.release.migrations,
+        serving=baseline.commit,
+        candidate=release.commit,
+        first=baseline.first,
+        targets=[target.name for target in ports.targets],
+    )
 
 
 def observe_baseline(ports: Ports, target: Target, history: History | None) -> tuple[Baseline, Sha | None]:
