@@ -20,6 +20,7 @@ CONFIG = "slipway.toml"
 FAILED = 10
 YIELD = ("nice", "-n", "19")
 PATIENT = ("-o", "timeout=900")  # seconds for one test that gets what the others leave of the processor
+TWO = ("-n", "2", "--dist", "worksteal")  # most of what takes long waits; more would disturb those that watch the time
 NOTHING_RAN = 5  # pytest's exit code
 PARTS = {"unit": ("tests/unit",), "integration": ("tests", "--ignore=tests/unit")}  # so that no test is in neither
 
@@ -72,7 +73,7 @@ def _test_whole(data: Path) -> int:
     """Run what is not slow, and hold each package against the floor: pytest knows the sum of all alone."""
     floors = read_config(ROOT / CONFIG).coverage
     data.unlink(missing_ok=True)  # else a run that measures nothing would be judged by the one before
-    code = subprocess.run(pytest_command([], everything=False, floor=floors.floor), cwd=ROOT, check=False).returncode
+    code = subprocess.run(pytest_command(TWO, everything=False, floor=floors.floor), cwd=ROOT, check=False).returncode
     if code != 0:
         return FAILED if code == 1 else code
     with contextlib.chdir(ROOT):  # coverage names files as they are seen from here

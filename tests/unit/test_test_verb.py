@@ -43,7 +43,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in [name for name in os.environ if name.startswith("COV")]:  # else it is measured into our own data
         monkeypatch.delenv(name)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # half of a pytest's start is in plugins of no use here
-    monkeypatch.setenv("PYTEST_PLUGINS", "pytest_cov")
+    monkeypatch.setenv("PYTEST_PLUGINS", "pytest_cov.plugin,xdist.plugin")
     yield tmp_path
     coverage.files.set_relative_directory()  # coverage keeps where it was last made; what measures this test is there
 
