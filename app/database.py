@@ -131,7 +131,10 @@ class Database:
 
     async def _make_engine(self) -> "AsyncEngine":
         if self._settings.migrates_on_start:
-            await asyncio.to_thread(schema.bring_up_to_date, self._settings)
+            try:
+                await asyncio.to_thread(schema.bring_up_to_date, self._settings)
+            except Exception as error:  # whatever a driver raises
+                raise Unavailable(f"the schema is not up to date: {type(error).__name__}") from error
         return make_engine(self._settings)
 
 

@@ -2,11 +2,13 @@
 
 The same route (`/health/live`) is served by both, each a process of uvicorn with uvloop and httptools and without an
 access log of uvicorn's own. Eight connections ask without a pause, in short blocks, the order in each pair by chance.
-What it does not show: a route that works, a database, several workers, a network.
+The client does as little as it can, so that it is the server that is at its limit. What is optional is imported when
+it is used; what that costs is listed. What it does not show: a route that works, a database, workers, a network.
 """
 
 import asyncio
 import contextlib
+import math
 import os
 import random
 import statistics
@@ -16,14 +18,29 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import cast
+
+import uvloop
 
 ROOT = Path(__file__).resolve().parents[1]
 PAIRS, BLOCK_S, CONNECTIONS, WARM_UP_S = 40, 0.5, 8, 1.0
 LEAST_RATE, MOST_P99, MOST_IMPORT = 0.90, 1.25, 1.30
 STARTS = 9
 SIDES = {"bare": "benchmarks.bare:app", "ours": "app.main:app"}
-IMPORTS = {"bare": "import benchmarks.smallest", "ours": "import app.main"}
+# asyncio in both: no server runs without it.
+IMPORTS = {"bare": "import asyncio, benchmarks.smallest", "ours": "import asyncio, app.main"}
+FEATURES = {
+    "database, SQLite": "sqlalchemy.ext.asyncio, aiosqlite, app.tables",
+    "database, PostgreSQL": "sqlalchemy.ext.asyncio, asyncpg, app.tables",
+    "migrations": "sqlalchemy.ext.asyncio, alembic.command",
+    "limits over Redis": "redis.asyncio",
+    "rates of an upstream": "httpx",
+    "reports to Sentry": "sentry_sdk",
+    "metrics": "prometheus_client",
+}
+REQUEST = b"GET /health/live HTTP/1.1\r\nHost: service\r\n\r\n"
 
 
 @dataclass
@@ -66,30 +83,64 @@ async def serving(module: str, socket: Path) -> AsyncIterator[None]:
         await process.wait()
 
 
-async def ask(socket: Path, until: float, into: Blocks) -> int:
-    """Ask over one connection until a moment of the monotonic clock; give how many answers came."""
-    reader, writer = await asyncio.open_unix_connection(str(socket))
-    count = 0
-    try:
-        while (began := time.monotonic()) < until:
-            writer.write(b"GET /health/live HTTP/1.1\r\nHost: service\r\n\r\n")
-            head = await reader.readuntil(b"\r\n\r\n")
+class Asking(asyncio.Protocol):
+    """One connection that asks again as soon as it is answered, until a moment of the monotonic clock."""
+
+    def __init__(self, until: float, into: Blocks) -> None:
+        self._until, self._into = until, into
+        self._length, self._got, self._began = 0, 0, 0.0
+        self.count = 0
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ask for the first time."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._ask()
+
+    def data_received(self, data: bytes) -> None:
+        """Note the answer once all of it is here: all are as long as the first one."""
+        if not self._length:
+            head, _, _ = data.partition(b"\r\n\r\n")
             if not head.startswith(b"HTTP/1.1 200"):
-                raise RuntimeError(f"not 200: {head[:60]!r}")
-            length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-            await reader.readexactly(length)
-            into.times_ms.append((time.monotonic() - began) * 1000)
-            count += 1
-    finally:
-        writer.close()
-    return count
+                self.over.set_exception(RuntimeError(f"not 200: {head[:60]!r}"))
+                return
+            body = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+            self._length = len(head) + 4 + body
+        self._got += len(data)
+        if self._got < self._length:
+            return
+        now = time.monotonic()
+        self._into.times_ms.append((now - self._began) * 1000)
+        self.count += 1
+        if now < self._until:
+            self._ask()
+        else:
+            self._transport.close()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """End; before its time that is an error."""
+        if not self.over.done():
+            early = time.monotonic() < self._until
+            self.over.set_exception(RuntimeError("cut off")) if early else self.over.set_result(None)
+
+    def _ask(self) -> None:
+        self._got, self._began = 0, time.monotonic()
+        self._transport.write(REQUEST)
 
 
 async def play(socket: Path, seconds: float, into: Blocks) -> None:
     """Play one block, and note its rate."""
     began = time.monotonic()
-    counts = await asyncio.gather(*(ask(socket, began + seconds, into) for _ in range(CONNECTIONS)))
-    into.rates.append(sum(counts) / (time.monotonic() - began))
+    loop = asyncio.get_running_loop()
+    asking = [Asking(began + seconds, into) for _ in range(CONNECTIONS)]
+    for one in asking:
+        await loop.create_unix_connection(partial(_same, one), str(socket))
+    await asyncio.gather(*(one.over for one in asking))
+    into.rates.append(sum(one.count for one in asking) / (time.monotonic() - began))
+
+
+def _same(one: Asking) -> Asking:
+    return one
 
 
 async def measure_requests(folder: Path) -> dict[str, Blocks]:
@@ -118,6 +169,18 @@ def measure_imports() -> dict[str, list[float]]:
     return told
 
 
+def measure_features() -> dict[str, float]:
+    """Give what importing each optional part adds to the start, in milliseconds."""
+    least = dict.fromkeys(("", *FEATURES), math.inf)
+    for _ in range(STARTS):
+        for name in random.sample([*least], len(least)):
+            code = f"import app.main, {FEATURES[name]}" if name else "import app.main"
+            began = time.monotonic()
+            subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+            least[name] = min(least[name], time.monotonic() - began)
+    return {name: (least[name] - least[""]) * 1000 for name in FEATURES}
+
+
 def rows(requests: dict[str, Blocks], imports: dict[str, list[float]]) -> Iterator[tuple[str, float, bool]]:
     """Give each ratio of ours to bare, and whether its limit is kept."""
     pairs = zip(requests["ours"].rates, requests["bare"].rates, strict=True)
@@ -137,13 +200,15 @@ def percentile(times_ms: Sequence[float]) -> float:
 def main() -> int:
     """Measure, print the ratios, and give the exit code."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        requests = asyncio.run(measure_requests(Path(folder)))
+        requests = uvloop.run(measure_requests(Path(folder)))
     found = list(rows(requests, measure_imports()))
     for name, blocks in requests.items():
         each = f"{statistics.median(blocks.rates):.0f} requests a second, p99 {percentile(blocks.times_ms):.2f} ms"
         print(f"{name}: {each}, {len(blocks.times_ms)} requests")  # noqa: T201
     for name, ratio, kept in found:
         print(f"{'ok  ' if kept else 'fail'} {name}: {ratio:.3f}")  # noqa: T201
+    for name, added_ms in measure_features().items():
+        print(f"     {name}: + {added_ms:.0f} ms where it is used")  # noqa: T201
     return 0 if all(kept for _, _, kept in found) else 1
 
 

@@ -1,11 +1,11 @@
-"""The smallest FastAPI application, for what an import of FastAPI itself costs."""
+"""The smallest FastAPI application that reads something of a request, for what an import of FastAPI itself costs."""
 
 from fastapi import FastAPI
 
 app = FastAPI()
 
 
-@app.get("/")
-async def answer() -> dict[str, str]:
+@app.get("/{name}")
+async def answer(name: str) -> dict[str, str]:
     """Answer."""
-    return {}
+    return {"name": name}
