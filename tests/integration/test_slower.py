@@ -171,13 +171,13 @@ def test_a_tenth_slower_is_found(service: Path, nth: int) -> None:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("nth", TIMES)
 def test_a_twentieth_more_cpu_is_found(service: Path, computing_ms: float, nth: int) -> None:
-    """A request that takes 5 % more CPU time is found by the CPU time per request."""
+    """A request that takes 5 % more CPU time is found, by that time or by what it costs the users."""
     with_layer(service, COMPUTES.format(ms=0.5))
     with_layer(service, COMPUTES.format(ms=0.5 + 0.05 * computing_ms))
     found = compared(service)
-    assert findings(found)["cpu"] is Finding.SLOWER
+    assert Finding.SLOWER in findings(found).values()
     assert isinstance(found, Run)
-    assert found.measured_s <= AT_MOST_S
+    assert (verdict_of(found).exit_code, found.measured_s <= AT_MOST_S) == (10, True)
 
 
 @pytest.mark.slow
