@@ -8,7 +8,6 @@ second signal ends the workers too.
 import contextlib
 import importlib
 import os
-import signal
 import tempfile
 from collections.abc import Iterator
 
@@ -68,6 +67,7 @@ def make_log_config(level: str, release: str | None) -> dict[str, object]:
         "formatters": {"json": {"()": "app.logs.AsJson", "release": release}},
         "handlers": {"out": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stdout"}},
         "root": {"level": level.upper(), "handlers": ["out"]},
+        "loggers": {name: {"level": "WARNING"} for name in ("httpx", "httpcore")},  # they tell whole URLs, keys and all
     }
 
 
@@ -98,12 +98,12 @@ class Workers(Multiprocess):
     def join_all(self) -> None:
         """Wait until all have ended; a second signal ends them at once."""
         self.signal_queue.clear()
-        while going := [worker.process for worker in self.processes if worker.process.is_alive()]:
-            going[0].join(POLL_S)
+        while going := [worker for worker in self.processes if worker.process.is_alive()]:
+            going[0].process.join(POLL_S)
             if self.signal_queue:
                 self.signal_queue.clear()
-                for process in going:
-                    os.kill(process.pid or 0, signal.SIGINT)
+                for worker in going:
+                    worker.terminate()  # its second SIGTERM (app.lifecycle)
         super().join_all()
 
 

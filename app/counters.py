@@ -7,6 +7,7 @@ goes on counting by itself: a limit that is too generous for a minute is better 
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -106,13 +107,14 @@ class Counters:
 class CountersAlone:
     """Counters in the memory of one process; of too many the oldest are forgotten."""
 
-    def __init__(self, most: int = MOST_COUNTS) -> None:
+    def __init__(self, most: int = MOST_COUNTS, clock: Callable[[], float] = time.monotonic) -> None:
         self._most = most
+        self._clock = clock
         self._counts: dict[str, tuple[int, float]] = {}
 
     def count(self, name: str, window_s: int) -> Count:
         """Count one more of `name` in a window of so many seconds."""
-        now = time.monotonic()
+        now = self._clock()
         used, ends = self._counts.get(name, (0, 0.0))
         if now >= ends:
             self._counts.pop(name, None)
@@ -128,6 +130,7 @@ def make_client(url: str) -> "Redis":
     from redis.asyncio import BlockingConnectionPool, Redis
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
+    from redis.exceptions import ConnectionError as RedisConnectionError
 
     pool = BlockingConnectionPool.from_url(
         url,
@@ -135,7 +138,8 @@ def make_client(url: str) -> "Redis":
         timeout=LIMIT_S,
         socket_timeout=LIMIT_S,
         socket_connect_timeout=LIMIT_S,
-        retry=Retry(NoBackoff(), 1),  # once: a connection that a restart of Redis cut is made anew
+        # Once: a connection that a restart of Redis cut is made anew. What is late may have been counted.
+        retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
     )
     return Redis(connection_pool=pool)
 

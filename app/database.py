@@ -22,6 +22,7 @@ from app.settings import Settings
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql, sqlite
+    from sqlalchemy.exc import DBAPIError
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     Insert = Callable[..., postgresql.Insert] | Callable[..., sqlite.Insert]
@@ -30,6 +31,9 @@ log = logging.getLogger("app.database")
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 0.8
 KEEP_S = 1800  # then a pooled connection is made anew: proxies on the way drop what is older without a word
+# Read-only after a failover; a conflict of transactions; out of memory or connections; a lock not had; a limit or an
+# administrator ended it: https://www.postgresql.org/docs/current/errcodes-appendix.html
+PASSING = ("25006", "40", "53", "55P03", "57")
 SQLITE = ("PRAGMA journal_mode=WAL", "PRAGMA busy_timeout=5000", "PRAGMA synchronous=NORMAL", "PRAGMA foreign_keys=ON")
 
 
@@ -97,12 +101,6 @@ class Database:
         if not schema.is_enough(found):
             raise CheckFailed(f"its schema is at {found or 'nothing'}, this release needs {schema.NEWEST}")
 
-    @property
-    def in_use(self) -> int:
-        """How many connections are lent out."""
-        pool: Any = self._engine.pool if self._engine else None
-        return pool.checkedout() if hasattr(pool, "checkedout") else 0
-
     @contextlib.asynccontextmanager
     async def _lend(
         self, take: "Callable[[AsyncEngine], AbstractAsyncContextManager[AsyncConnection]]"
@@ -116,9 +114,11 @@ class Database:
         except exc.TimeoutError as error:
             raise Unavailable(f"no connection was free within {self._settings.database_wait_s:g} s") from error
         except exc.DBAPIError as error:
-            if error.connection_invalidated or isinstance(error, exc.OperationalError | exc.InterfaceError):
-                raise Unavailable(f"the connection was lost: {type(error.orig).__name__}") from error
+            if passes(error):
+                raise Unavailable(f"it cannot do that now: {type(error.orig).__name__}") from error
             raise
+        except TimeoutError as error:
+            raise Unavailable("no answer within a limit") from error
         except _raised_on_connect(self._settings.embedded) as error:
             raise Unavailable(f"no connection: {type(error).__name__}") from error
 
@@ -135,7 +135,7 @@ class Database:
                 await asyncio.to_thread(schema.bring_up_to_date, self._settings)
             except Exception as error:  # whatever a driver raises
                 raise Unavailable(f"the schema is not up to date: {type(error).__name__}") from error
-        return make_engine(self._settings)
+        return make_engine(self._settings, self._settings.database_statement_s)
 
 
 async def get_database(request: Request) -> Database:
@@ -144,17 +144,26 @@ async def get_database(request: Request) -> Database:
     return database
 
 
-def make_engine(settings: Settings) -> "AsyncEngine":
-    """Make the engine that the settings ask for; nothing is connected yet."""
+def make_engine(settings: Settings, statement_s: float | None) -> "AsyncEngine":
+    """Make the engine that the settings ask for; nothing is connected yet. A statement may take `statement_s` seconds.
+
+    An error of it tells the statement, and not with what it was asked: that may be what a client sent.
+    """
     from sqlalchemy import event
     from sqlalchemy.ext.asyncio import create_async_engine
     from sqlalchemy.pool import NullPool
 
     if settings.embedded:
-        engine = create_async_engine(settings.database, pool_size=settings.database_pool_size, max_overflow=0)
+        engine = create_async_engine(
+            settings.database,
+            pool_size=settings.database_pool_size,
+            max_overflow=0,
+            pool_timeout=settings.database_wait_s,
+            hide_parameters=True,
+        )
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         return engine
-    connect = {"connect_args": connect_arguments(settings)}
+    connect = {"connect_args": connect_arguments(settings, statement_s), "hide_parameters": True}
     if settings.serverless:
         return create_async_engine(settings.database, poolclass=NullPool, **connect)
     return create_async_engine(
@@ -169,6 +178,18 @@ def make_engine(settings: Settings) -> "AsyncEngine":
     )
 
 
+def passes(error: "DBAPIError") -> bool:
+    """Whether the same may work later: the connection was lost, or the server is in a state that ends."""
+    from sqlalchemy import exc
+
+    state = getattr(error.orig, "sqlstate", None) or ""
+    return (
+        error.connection_invalidated
+        or isinstance(error, exc.OperationalError | exc.InterfaceError)
+        or state.startswith(PASSING)
+    )
+
+
 def upsert(connection: "AsyncConnection") -> "Insert":
     """Give the `INSERT … ON CONFLICT` of the connection's database, which is not in the standard."""
     from sqlalchemy.dialects import postgresql, sqlite
@@ -176,7 +197,7 @@ def upsert(connection: "AsyncConnection") -> "Insert":
     return sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
 
 
-def connect_arguments(settings: Settings) -> dict[str, Any]:
+def connect_arguments(settings: Settings, statement_s: float | None) -> dict[str, Any]:
     """Give what each new connection is made with.
 
     A pooler hands a connection to another client after each transaction, so that nothing may be prepared on it:
@@ -187,7 +208,7 @@ def connect_arguments(settings: Settings) -> dict[str, Any]:
     arguments: dict[str, Any] = {
         "async_creator_fn": retrying(asyncpg.connect, settings.database_wait_s),
         "timeout": settings.database_wait_s,
-        "command_timeout": settings.database_statement_s,
+        "command_timeout": statement_s,
     }
     if settings.database_ssl:
         arguments["ssl"] = settings.database_ssl

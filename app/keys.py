@@ -80,7 +80,7 @@ class Keys:
         key_id, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
         key = Key(id=key_id, owner=new.owner, plan=new.plan, created_at=datetime.now(UTC))
         async with self._database.begin() as connection:
-            await connection.execute(api_keys.insert().values(**key.model_dump(), secret_hash=_hash(secret)))
+            await connection.execute(api_keys.insert().values(**key.model_dump(), plan_at=0, secret_hash=_hash(secret)))
         return IssuedKey(**key.model_dump(), key=f"slip_{key_id}_{secret}")
 
     async def page(self, limit: int, after: str) -> KeyPage:

@@ -83,7 +83,7 @@ def _allowed(request: Request) -> list[str]:
 
 
 async def _answer_invalid_request(request: Request, error: RequestValidationError) -> Response:
-    # What was sent is not repeated: it may be a secret in the wrong field, and answers end up in logs.
+    # No value that was sent is repeated: it may be a secret in the wrong field, and answers end up in logs.
     return _refuse(request, {".".join(map(str, found["loc"])): str(found["msg"]) for found in error.errors()})
 
 
@@ -96,10 +96,10 @@ def _refuse(request: Request, errors: dict[str, str]) -> Response:
     return as_response(problem, _told(request))
 
 
-async def _answer_unavailable(_: Request, error: Unavailable) -> Response:
+async def _answer_unavailable(request: Request, error: Unavailable) -> Response:
     log.warning("the database is unavailable: %s", error)
     problem = Problem(title=_title(503), status=503, detail="The database does not answer. Try again in a moment.")
-    return as_response(problem, {"Retry-After": "1"})
+    return as_response(problem, {**_told(request), "Retry-After": "1"})
 
 
 async def _answer_crash(_: Request, __: Exception) -> Response:

@@ -1,5 +1,6 @@
 """Quotes: prices that hold, in the owner's currency. They are what a plan counts."""
 
+import logging
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +19,8 @@ from app.usage import take_one
 
 if TYPE_CHECKING:
     from sqlalchemy import Row
+
+log = logging.getLogger("app.quotes")
 
 
 class NewQuote(Basket):
@@ -162,7 +165,9 @@ async def _ask(rates: Rates, currency: Currency) -> Decimal:
         return await rates.ask(currency)
     except NoRates:
         raise WrongContent({"body.currency": f"This service has no rates (RATES_URL): {HOME} alone."}) from None
-    except RateTooLate:
+    except RateTooLate as error:
+        log.warning("no rate in time: %s", type(error.__cause__).__name__)
         raise HTTPException(status.HTTP_504_GATEWAY_TIMEOUT, "The rates did not come in time.") from None
-    except RateWrong:
+    except RateWrong as error:
+        log.warning("no rate: %s", type(error.__cause__ or error).__name__)
         raise HTTPException(status.HTTP_502_BAD_GATEWAY, "There are no rates at the moment.") from None

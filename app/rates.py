@@ -46,7 +46,7 @@ class Rates:
     name = "rates"
 
     def __init__(self, settings: Settings) -> None:
-        self._url = str(settings.rates_url).rstrip("/") if settings.rates_url else ""
+        self._url = settings.rates_url.get_secret_value().rstrip("/") if settings.rates_url else ""
         self._client: AsyncClient | None = None
 
     async def open(self) -> None:
@@ -81,10 +81,11 @@ class Rates:
             raise RateWrong from error
 
     async def _fetch(self, currency: Currency) -> bytes:
-        async with self._get_client().stream("GET", f"{self._url}/rates/{currency}") as answer:
+        place = f"{self._url}/rates/{currency}"
+        async with self._get_client().stream("GET", place, headers={"Accept-Encoding": "identity"}) as answer:
             answer.raise_for_status()
             content = b""
-            async for part in answer.aiter_bytes():
+            async for part in answer.aiter_raw():  # unpacked, a little could be very much
                 content += part
                 if len(content) > MOST_BYTES:
                     raise RateWrong(f"more than {MOST_BYTES} bytes")

@@ -47,6 +47,8 @@ def start(dsn: str, identity: Identity) -> Any:
             dsn,
             release=identity.commit,
             server_name=identity.instance,
+            max_breadcrumbs=0,  # they hold URLs and log lines
+            trace_propagation_targets=[],  # what we call is to know nothing of this
             data_collection={
                 "user_info": False,
                 "cookies": OFF,

@@ -51,7 +51,7 @@ def bring_up_to_date(settings: Settings) -> str | None:
 async def _bring_up_to_date(settings: Settings) -> str | None:
     from app.database import make_engine
 
-    engine = make_engine(settings)
+    engine = make_engine(settings, statement_s=None)  # a migration takes as long as it takes
     try:
         with _alone(settings):
             async with engine.connect() as connection:
@@ -71,8 +71,8 @@ def _upgrade(connection: "Connection") -> None:
     from sqlalchemy import text
 
     if connection.dialect.name == "postgresql":
-        connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_LIMIT}'"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
+        connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_LIMIT}'"))
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(FOLDER))
     command.upgrade(config, "head")

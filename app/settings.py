@@ -7,9 +7,9 @@ ever told: an error names the variable alone.
 import tempfile
 from functools import cached_property
 from typing import Annotated, Literal, Self
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
-from pydantic import AfterValidator, Field, HttpUrl, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 EMBEDDED = "sqlite+aiosqlite:///slipway.db"
@@ -21,8 +21,9 @@ DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
     "sqlite+aiosqlite": "sqlite+aiosqlite",
 }
-# libpq's words, which asyncpg does not take in a URL; sslmode is taken as `ssl`, the others change nothing for it.
-LIBPQ_ONLY = {"sslmode", "channel_binding", "pgbouncer", "connect_timeout", "connection_limit", "pool_timeout"}
+# What asyncpg takes of a URL's query; it fails on the rest, which is for libpq or the platform. sslmode is taken
+# as `ssl`.
+ASYNCPG_TAKES = {"target_session_attrs", "krbsrvname", "gsslib", "direct_tls"}
 SSL_MODES = {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
 
 REDIS_SCHEMES = {"redis", "rediss", "unix"}
@@ -35,9 +36,26 @@ class SettingsError(SystemExit):
     """The environment is wrong. It ends the process with a message and no traceback, whoever imports the service."""
 
 
+def _split(url: SecretStr) -> SplitResult:
+    """Take a URL apart, without telling any of it."""
+    try:
+        parts = urlsplit(url.get_secret_value())
+        _ = parts.port
+    except ValueError:
+        raise ValueError("it is no URL, or its port is no number") from None
+    return parts
+
+
 def _check_redis(url: SecretStr) -> SecretStr:
-    if urlsplit(url.get_secret_value()).scheme not in REDIS_SCHEMES:
+    if _split(url).scheme not in REDIS_SCHEMES:
         raise ValueError("it is no URL of Redis: redis://…, rediss://… or unix://…")
+    return url
+
+
+def _check_rates(url: SecretStr) -> SecretStr:
+    parts = _split(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("it is no URL: https://…")
     return url
 
 
@@ -71,7 +89,7 @@ class Settings(BaseSettings):
     webhook_secret: Token | None = None
     metrics_token: Token | None = None
     sentry_dsn: SecretStr | None = None
-    rates_url: HttpUrl | None = None
+    rates_url: Annotated[SecretStr, AfterValidator(_check_rates)] | None = None  # it may hold a key
 
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     cors_credentials: bool = False
@@ -113,7 +131,8 @@ class Settings(BaseSettings):
         if not url:
             return EMBEDDED_ON_VERCEL if self.vercel else EMBEDDED
         parts = urlsplit(url)
-        query = urlencode([(name, value) for name, value in parse_qsl(parts.query) if name not in LIBPQ_ONLY])
+        words = parse_qsl(parts.query)
+        query = urlencode([word for word in words if parts.scheme.startswith("sqlite") or word[0] in ASYNCPG_TAKES])
         # Not parts._replace(...).geturl(): it drops two slashes of sqlite:///file.
         return f"{DRIVERS[parts.scheme]}://{parts.netloc}{parts.path}{query and f'?{query}'}"
 
@@ -135,7 +154,7 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _check_database(cls, url: SecretStr) -> SecretStr:
-        parts = urlsplit(url.get_secret_value())
+        parts = _split(url)
         if url.get_secret_value() and parts.scheme not in DRIVERS:
             raise ValueError("it is no URL of PostgreSQL or SQLite: postgresql://…, sqlite:///file")
         mode = dict(parse_qsl(parts.query)).get("sslmode", "prefer")

@@ -40,6 +40,7 @@ api_keys = Table(
     Column("id", String(16), primary_key=True),
     Column("owner", String(80), nullable=False),
     Column("plan", String(16), nullable=False),
+    Column("plan_at", BigInteger, nullable=False),  # when it was said to be that, in seconds since 1970
     Column("secret_hash", LargeBinary(32), nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("revoked_at", DateTime(timezone=True)),

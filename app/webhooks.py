@@ -7,6 +7,7 @@ a new delivery, as after an answer that was lost, is taken and changes nothing.
 
 import hashlib
 import hmac
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from app.settings import Settings
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
+
+log = logging.getLogger("app.webhooks")
 
 TOLERANCE_S = 300  # as in Stripe's own libraries
 KEPT_S = 2 * TOLERANCE_S  # a moment may lie that far ahead, and then holds for that long
@@ -48,6 +51,7 @@ class Event(BaseModel):
 
     id: str = Field(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")
     type: str = Field(min_length=1, max_length=100, pattern=r"^[\x21-\x7e]+$")
+    created: int = Field(ge=0, le=253_402_300_799, description="When it happened, in seconds since 1970.")
     data: dict[str, Any] = {}
 
 
@@ -129,15 +133,16 @@ class Webhooks:
             head = {"id": event.id, "type": event.type, "received_at": now}
             new = (await connection.execute(insert(webhook_events).values(**head).on_conflict_do_nothing())).rowcount
             if new and event.type == PLAN_CHANGED:
-                await change_plan(connection, Subscription.model_validate(event.data))
+                await change_plan(connection, Subscription.model_validate(event.data), event.created)
         return bool(new)
 
 
-async def change_plan(connection: "AsyncConnection", paid: Subscription) -> None:
-    """Put a key on the plan that is paid for; one that does not exist is nobody's."""
+async def change_plan(connection: "AsyncConnection", paid: Subscription, at: int) -> None:
+    """Put a key on the plan that is paid for, unless it knows better since: events come in any order."""
     from app.tables import api_keys
 
-    await connection.execute(api_keys.update().where(api_keys.c.id == paid.key_id).values(plan=paid.plan))
+    known = api_keys.update().where(api_keys.c.id == paid.key_id, api_keys.c.plan_at <= at)
+    await connection.execute(known.values(plan=paid.plan, plan_at=at))
 
 
 router = APIRouter(tags=["webhooks"])
@@ -163,7 +168,8 @@ async def hear_payment(
     try:
         signature = check_signature(settings.webhook_secret.get_secret_value(), stripe_signature, body, now.timestamp())
         new = await Webhooks(database).hear(Event.model_validate_json(body), signature, now)
-    except SignatureRefused:
+    except SignatureRefused as error:
+        log.warning("a delivery was refused: %s", error)
         raise HTTPException(status.HTTP_400_BAD_REQUEST, "The signature does not hold.") from None
     except ValidationError:
         raise HTTPException(status.HTTP_400_BAD_REQUEST, "The body is no event.") from None

@@ -18,7 +18,6 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -133,14 +132,11 @@ async def play(socket: Path, seconds: float, into: Blocks) -> None:
     began = time.monotonic()
     loop = asyncio.get_running_loop()
     asking = [Asking(began + seconds, into) for _ in range(CONNECTIONS)]
-    for one in asking:
-        await loop.create_unix_connection(partial(_same, one), str(socket))
+    waiting = iter(asking)
+    for _ in asking:
+        await loop.create_unix_connection(lambda: next(waiting), str(socket))
     await asyncio.gather(*(one.over for one in asking))
     into.rates.append(sum(one.count for one in asking) / (time.monotonic() - began))
-
-
-def _same(one: Asking) -> Asking:
-    return one
 
 
 async def measure_requests(folder: Path) -> dict[str, Blocks]:

@@ -26,10 +26,13 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
     async with asyncio.timeout(10):
         while app.state.lifecycle.phase is Phase.STARTING:  # noqa: ASYNC110 - a test looks in from outside
             await asyncio.sleep(0.005)
-    yield
-    await to_app.put({"type": "lifespan.shutdown"})
-    assert await from_app.get() == {"type": "lifespan.shutdown.complete"}
-    await lifespan
+    try:
+        yield
+    finally:
+        await to_app.put({"type": "lifespan.shutdown"})
+        ended = await from_app.get()
+        await lifespan
+    assert ended == {"type": "lifespan.shutdown.complete"}
 
 
 def asking(app: FastAPI) -> httpx.AsyncClient:

@@ -82,13 +82,15 @@ class Postgres:
         assert self.process is not None
         parent = psutil.Process(self.process.pid)
         everyone = [parent, *parent.children(recursive=True)]  # each backend leads a group of its own
-        for one in everyone:
-            one.suspend()
         try:
+            for one in everyone:
+                with suppress(psutil.NoSuchProcess):
+                    one.suspend()
             yield
         finally:
             for one in everyone:
-                one.resume()
+                with suppress(psutil.NoSuchProcess):
+                    one.resume()
 
     def ask(self, statement: str, database: str = "postgres") -> str:
         """Run a statement, and give the first value that it says."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -24,6 +25,7 @@ class Upstream:
     _status: int = 200
     _after_s: float = 0.0
     _each_byte_s: float = 0.0
+    _packed: bool = False
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
@@ -38,8 +40,10 @@ class Upstream:
         status: int = 200,
         after_s: float = 0.0,
         each_byte_s: float = 0.0,
+        packed: bool = False,
     ) -> None:
-        """Answer like this from now on."""
+        """Answer like this from now on; `packed` whether or not it is asked for."""
+        self._packed = packed
         self._body, self._status, self._after_s, self._each_byte_s = body.encode(), status, after_s, each_byte_s
 
     async def start(self) -> None:
@@ -72,10 +76,12 @@ class Upstream:
         self.bodies.append(await reader.readexactly(int(length.partition(":")[2])))
         await asyncio.sleep(self._after_s)
         phrase = PHRASES[self._status]
-        writer.write(f"HTTP/1.1 {self._status} {phrase}\r\nContent-Length: {len(self._body)}\r\n".encode())
+        body = gzip.compress(self._body) if self._packed else self._body
+        encoding = "Content-Encoding: gzip\r\n" if self._packed else ""
+        writer.write(f"HTTP/1.1 {self._status} {phrase}\r\nContent-Length: {len(body)}\r\n{encoding}".encode())
         writer.write(b"Location: /rates/EUR\r\nConnection: close\r\n\r\n")
-        for start in range(len(self._body)) if self._each_byte_s else [0]:
-            writer.write(self._body[start : start + 1] if self._each_byte_s else self._body)
+        for start in range(len(body)) if self._each_byte_s else [0]:
+            writer.write(body[start : start + 1] if self._each_byte_s else body)
             await writer.drain()
             await asyncio.sleep(self._each_byte_s)
 

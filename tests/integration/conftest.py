@@ -68,11 +68,12 @@ def postgres(postgres_here: Postgres | NotHereError) -> Postgres | GivenPostgres
 
 
 @pytest.fixture
-def url(postgres: Postgres | GivenPostgres) -> str:
-    """Give the URL of a new, empty database."""
+def url(postgres: Postgres | GivenPostgres) -> Iterator[str]:
+    """Give the URL of a new, empty database, which goes again."""
     name = f"slipway_{uuid.uuid4().hex[:12]}"
     postgres.ask(f"CREATE DATABASE {name}")
-    return urlsplit(postgres.url)._replace(path=f"/{name}").geturl()
+    yield urlsplit(postgres.url)._replace(path=f"/{name}").geturl()
+    postgres.ask(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

@@ -42,8 +42,8 @@ def test_a_delivery_that_comes_at_once_is_heard_once(service: Service) -> None:
     key = issue_key(service.url)
     key_id = key["Authorization"].split("_")[1]
     paid = {"key_id": key_id, "plan": "pro"}
-    body = json.dumps({"id": "evt_1", "type": "subscription.changed", "data": paid}).encode()
     now = int(time.time())
+    body = json.dumps({"id": "evt_1", "type": "subscription.changed", "created": now, "data": paid}).encode()
     header = f"t={now},v1={sign(SECRET, now, body)}"
     others = [f"t={now - back},v1={sign(SECRET, now - back, body)}" for back in range(1, 17)]
     with ThreadPoolExecutor(16) as pool:
@@ -63,7 +63,7 @@ def test_a_revoked_key_is_refused_by_all(service: Service) -> None:
 
 
 def test_workers_count_together(service: Service) -> None:
-    """Whichever worker is asked for metrics tells what both have answered, and the folder goes with them."""
+    """Whichever worker is asked for metrics tells what both have answered; the folder that it is in goes with them."""
     for _ in range(20):
         httpx.get(f"{service.url}/api/items/1")
     wanted = 'http_request_duration_seconds_count{method="GET",route="/api/items/{item_id}",status="200"} 20.0'
@@ -72,3 +72,8 @@ def test_workers_count_together(service: Service) -> None:
         return all(wanted in httpx.get(f"{service.url}/metrics", headers=METRICS).text for _ in range(6))
 
     assert wait_for(counted) < 5
+    folder = service.log.parent
+    assert [*folder.glob("slipway-metrics-*")]
+    service.terminate()
+    service.process.wait(10)
+    assert not [*folder.glob("slipway-metrics-*")]

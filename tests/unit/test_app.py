@@ -353,7 +353,7 @@ async def test_a_schema_that_is_behind_is_not_ready(app: FastAPI, client: httpx.
 async def test_migrations_make_the_tables_that_the_service_knows(settings: Settings) -> None:
     """After all migrations Alembic finds nothing that differs from the tables of the code."""
     await asyncio.to_thread(bring_up_to_date, settings)
-    engine = make_engine(settings)
+    engine = make_engine(settings, statement_s=5)
     async with engine.connect() as connection:
         told = await connection.run_sync(
             lambda sync: compare_metadata(MigrationContext.configure(sync), tables.metadata)

@@ -15,6 +15,7 @@ Said = Callable[..., Settings]
 def said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Said:
     """Give settings read from an environment that says this and nothing else."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(Settings.model_config, "env_file", ".env.local")
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
 
@@ -59,7 +60,8 @@ def test_a_variable_without_a_value_says_nothing(said: Said) -> None:
         ("LOG_LEVEL", "loud"),
         *[("REDIS_URL", value) for value in (SECRET, f"http://:{SECRET}@cache:6379")],
         *[(name, "short-hunter2") for name in ("ADMIN_TOKEN", "WEBHOOK_SECRET", "METRICS_TOKEN")],
-        ("RATES_URL", f"ftp://{SECRET}"),
+        *[("RATES_URL", value) for value in (f"ftp://{SECRET}", "https://", f"https://:{SECRET}@rates:x")],
+        *[("DATABASE_URL", f"postgresql://u:{value}") for value in (f"{SECRET}@db:54x/x", f"{SECRET}\uff0fs@db/x")],
     ],
 )
 def test_a_wrong_value_stops_the_start(said: Said, name: str, value: str) -> None:
@@ -90,7 +92,13 @@ def test_no_site_at_all_may_act_as_its_user(said: Said) -> None:
     [
         ("postgres://u:p%40@db:5432/x", "postgresql+asyncpg://u:p%40@db:5432/x", None),
         ("postgresql://u@db/x?sslmode=require&channel_binding=require", "postgresql+asyncpg://u@db/x", "require"),
-        ("postgresql://u@db/x?application_name=a", "postgresql+asyncpg://u@db/x?application_name=a", None),
+        ("postgresql://u@db/x?application_name=a&supa=pooler", "postgresql+asyncpg://u@db/x", None),
+        (
+            "postgresql://u@db/x?target_session_attrs=read-write",
+            "postgresql+asyncpg://u@db/x?target_session_attrs=read-write",
+            None,
+        ),
+        ("sqlite:///here.db?timeout=3", "sqlite+aiosqlite:///here.db?timeout=3", None),
         ("sqlite:///here.db", "sqlite+aiosqlite:///here.db", None),
         ("sqlite:////there/x.db", "sqlite+aiosqlite:////there/x.db", None),
     ],

@@ -50,7 +50,7 @@ async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 
 def event(number: int | str = 1, **more: object) -> bytes:
     """Make an event."""
-    return json.dumps({"id": f"evt_{number}", "type": "invoice.paid", "data": {}, **more}).encode()
+    return json.dumps({"id": f"evt_{number}", "type": "invoice.paid", "created": 100, "data": {}, **more}).encode()
 
 
 def signed(body: bytes, at: float, secret: str = SECRET) -> str:
@@ -102,12 +102,12 @@ async def test_an_event_changes_a_plan_once(app: FastAPI, client: httpx.AsyncCli
     key = "0123456789abcdef"
     async with app.state.database.begin() as connection:
         await connection.execute(
-            text("INSERT INTO api_keys VALUES (:id, 'x', 'free', :hash, '2026-01-01', NULL)"),
+            text("INSERT INTO api_keys VALUES (:id, 'x', 'free', 0, :hash, '2026-01-01', NULL)"),
             {"id": key, "hash": b"0" * 32},
         )
 
-    async def change(number: int, **data: object) -> int:
-        body = event(number, type="subscription.changed", data=data)
+    async def change(number: int, at: int = 100, **data: object) -> int:
+        body = event(number, type="subscription.changed", created=at, data=data)
         return (await deliver(client, body, signed(body, time.time()))).status_code
 
     async def plan() -> object:
@@ -121,7 +121,9 @@ async def test_an_event_changes_a_plan_once(app: FastAPI, client: httpx.AsyncCli
     assert await plan() == "pro"
     assert await change(2, key_id="f" * 16, plan="free") == 200
     assert await plan() == "pro"
-    assert await change(3, key_id=key, plan="free") == 200
+    assert await change(3, at=200, key_id=key, plan="free") == 200
+    assert await plan() == "free"
+    assert await change(4, at=150, key_id=key, plan="pro") == 200  # it was late: what happened after it is known
     assert await change(1, key_id=key, plan="pro", more="a new delivery of the first event") == 200
     assert await plan() == "free"
 
@@ -189,7 +191,7 @@ async def test_a_thousand_wrong_deliveries(app: FastAPI, client: httpx.AsyncClie
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{}", b"[]", b'{"id": "", "type": "x"}', b'{"id": "e", "type": 5}', b"[" * 9_000]
+    "body", [b"", b"{}", b"[]", b'{"id": "", "type": "x", "created": 1}', b'{"id": "e", "type": "x"}', b"[" * 9_000]
 )
 async def test_a_signed_body_that_is_no_event(app: FastAPI, client: httpx.AsyncClient, body: bytes) -> None:
     """A good signature over something else is a 400, and nothing is kept."""

@@ -16,6 +16,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(16), nullable=False),
         sa.Column("owner", sa.String(80), nullable=False),
         sa.Column("plan", sa.String(16), nullable=False),
+        sa.Column("plan_at", sa.BigInteger, nullable=False),
         sa.Column("secret_hash", sa.LargeBinary(32), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("revoked_at", sa.DateTime(timezone=True)),
