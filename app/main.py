@@ -9,7 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from app import baskets, health, items, keys, metrics, quotes, usage, webhooks
-from app.checks import Check, Checks
+from app.checks import COLD_LIMIT_S, LIMIT_S, Check, Checks
 from app.counters import Counters
 from app.database import Database
 from app.envelope import Envelope
@@ -60,8 +60,12 @@ def create_app(
     app.state.database = database = Database(settings)
     app.state.counters = counters = Counters(settings)
     app.state.rates = rates = Rates(settings)
+    limit_s = COLD_LIMIT_S if settings.serverless else LIMIT_S
     app.state.checks = checks = Checks(
-        [Check(database.name, database.check), Check(counters.name, counters.check, settings.redis_required)]
+        [
+            Check(database.name, database.check, limit_s=limit_s),
+            Check(counters.name, counters.check, required=settings.redis_required, limit_s=limit_s),
+        ]
     )
     app.state.lifecycle = Lifecycle([reports, database, counters, rates], checks.forget)
     app.state.access = access = access or AccessLog(identity.commit, delay_s=0 if settings.vercel else DELAY_S)
