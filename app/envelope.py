@@ -11,6 +11,7 @@ import os
 import re
 import time
 from collections.abc import Sequence
+from typing import cast
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -28,6 +29,8 @@ HEADERS = (
 ANSWERS_ARE_NO_PAGES = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 TOO_LARGE = 413
 
+Task = asyncio.Task[object]
+
 
 class Envelope:
     """The outermost layer. `limit_s` is for a whole answer, `most_bytes` for a body; `pages` are seen in a browser."""
@@ -36,7 +39,7 @@ class Envelope:
         self._app = app
         self._most_bytes = most_bytes
         self._tell = tell
-        self._late = Watch(limit_s)
+        self._watch = Watch(limit_s)
         self._pages = frozenset(pages)  # they load scripts and styles from elsewhere
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,17 +62,20 @@ class Envelope:
                 message["headers"] = [*message.get("headers", ()), *added]
             await send(message)
 
+        task = self._watch.begin()
         try:
-            with self._late.watching() as watched:
-                await self._app(scope, self._limited(receive) if has_body else receive, send_with_headers)
-        except TimeoutError:
-            if not watched.late or status:  # its own, or too late to say anything: the server cuts the connection
+            await self._app(scope, self._limited(receive) if has_body else receive, send_with_headers)
+        except asyncio.CancelledError:
+            if not self._watch.was_late(task):
                 raise
+            if status:  # too late to say anything: the server cuts the connection
+                raise TimeoutError from None
             late = Problem(
-                title="Service Unavailable", status=503, detail=f"No answer within {self._late.limit_s:g} s."
+                title="Service Unavailable", status=503, detail=f"No answer within {self._watch.limit_s:g} s."
             )
             await as_response(late, {"Retry-After": "1"})(scope, receive, send_with_headers)
         finally:
+            self._watch.end(task)
             route = getattr(scope.get("route"), "path", None)
             method = scope["method"] if scope["method"] in METHODS else "other"
             self._tell(method, route, status or 500, time.perf_counter() - since, name)
@@ -89,23 +95,6 @@ class Envelope:
         return receive_no_more
 
 
-class Watched:
-    """A request on its way: since when, by which task, and whether it was cancelled for being late."""
-
-    __slots__ = ("_watch", "late", "since", "task")
-
-    def __init__(self, watch: "Watch", since: float, task: "asyncio.Task[object] | None") -> None:
-        self._watch, self.since, self.task, self.late = watch, since, task, False
-
-    def __enter__(self) -> "Watched":
-        return self
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        self._watch.going.pop(self, None)
-        if self.late and self.task and isinstance(error, asyncio.CancelledError) and self.task.uncancel() == 0:
-            raise TimeoutError from error
-
-
 class Watch:
     """A time limit for all requests by one timer: they begin in order, and so they are late in order.
 
@@ -114,30 +103,40 @@ class Watch:
 
     def __init__(self, limit_s: float) -> None:
         self.limit_s = limit_s
-        self.going: dict[Watched, None] = {}
+        self._going: dict[Task, float] = {}
+        self._late: set[Task] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    def watching(self) -> Watched:
-        """Begin to watch the task that asks; the block's end is the end."""
+    def begin(self) -> Task:
+        """Begin to watch the task that asks, and give it."""
         loop = asyncio.get_running_loop()
-        watched = Watched(self, loop.time(), asyncio.current_task(loop))
-        self.going[watched] = None
+        task = cast("Task", asyncio.current_task(loop))
+        self._going[task] = loop.time()
         if self._timer is None:
             self._timer = loop.call_later(self.limit_s, self._look)
-        return watched
+        return task
+
+    def end(self, task: Task) -> None:
+        """Watch it no longer."""
+        self._going.pop(task, None)
+        self._late.discard(task)
+
+    def was_late(self, task: Task) -> bool:
+        """Whether a task that was cancelled was so for being late, and by nobody else; then it goes on."""
+        return task in self._late and task.uncancel() == 0
 
     def _look(self) -> None:
         """Cancel what is late, and look again when the next one would be."""
         loop = asyncio.get_running_loop()
         self._timer = None
-        for watched in self.going:
-            left_s = watched.since + self.limit_s - loop.time()
+        for task, since in self._going.items():
+            left_s = since + self.limit_s - loop.time()
             if left_s > 0:
                 self._timer = loop.call_later(left_s, self._look)
                 return
-            if watched.task and not watched.late:
-                watched.late = True
-                watched.task.cancel()
+            if task not in self._late:
+                self._late.add(task)
+                task.cancel()
 
 
 def read_head(scope: Scope) -> tuple[str, bool]:

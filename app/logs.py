@@ -50,16 +50,12 @@ class AccessLog:
         self._delay_s = delay_s
         self._lines: list[str] = []
         self._second, self._told = 0, ""
-        self._routes: dict[str | None, str] = {}
+        self._kinds: dict[tuple[str, str | None, int], str] = {}
 
     def tell(self, method: str, route: str | None, status: int, seconds: float, request_id: str) -> None:
         """Write the line; `request_id` and `method` are known to hold nothing that JSON escapes."""
-        escaped = self._routes.get(route) or self._escape(route)
-        self._lines.append(
-            f'{{"at": "{self._now()}", "level": "info", "logger": "access", '
-            f'"method": "{method}", "route": {escaped}, "status": {status}, "ms": {seconds * 1000:.2f}, '
-            f'"request_id": "{request_id}"{self._end}'
-        )
+        what = self._kinds.get((method, route, status)) or self._describe(method, route, status)
+        self._lines.append(f'{{"at": "{self._now()}{what}{seconds * 1000:.2f}, "request_id": "{request_id}"{self._end}')
         if not self._delay_s:
             self.flush()
         elif len(self._lines) == 1:
@@ -79,8 +75,12 @@ class AccessLog:
             self._second, self._told = second, datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
         return f"{self._told}.{int((now - second) * 1000):03}+00:00"
 
-    def _escape(self, route: str | None) -> str:
-        return self._routes.setdefault(route, json.dumps(route))  # there are as many as the service has, and null
+    def _describe(self, method: str, route: str | None, status: int) -> str:
+        """Give the middle of a line, and keep it: there are as many as methods, routes and statuses."""
+        told = f'"method": "{method}", "route": {json.dumps(route)}, "status": {status}'
+        return self._kinds.setdefault(
+            (method, route, status), f'", "level": "info", "logger": "access", {told}, "ms": '
+        )
 
 
 def _write_out(text: str) -> None:
