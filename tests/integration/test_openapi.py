@@ -80,5 +80,6 @@ def test_the_document_holds(url: str, redis_url: str, tmp_path: Path, examples: 
         assert ran.returncode == 0, ran.stdout[-5000:] + ran.stderr[-1000:]
         generated = re.search(r"(\d+) generated", ran.stdout)
         assert generated, ran.stdout[-1000:]
+        sys.stderr.write(f"\n{generated[1]} cases\n")  # seen with -s
         assert int(generated[1]) >= cases
         assert "traceback" not in service.log.read_text()
