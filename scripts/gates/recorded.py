@@ -45,7 +45,7 @@ class Run:
     """A whole comparison: which commits, with how many users, each epoch, and how it was judged.
 
     `times` counts the answers of each side by milliseconds, over all epochs. `faults` are what keeps it from being a
-    pass, a sentence each.
+    pass, a sentence each; `base_fails` says that one of them is about the base's own requests.
     """
 
     commits: Mapping[str, str]
@@ -56,6 +56,7 @@ class Run:
     comparison: Comparison
     times: Mapping[str, Counter[float]] = field(default_factory=dict)
     faults: tuple[str, ...] = ()
+    base_fails: bool = False
 
 
 def ratios_of(epochs: Iterable[Epoch]) -> Ratios:

@@ -109,7 +109,7 @@ async def _measure(track: Track, versus: Versus, chosen: Calibrated, folder: Pat
         comparison=comparison,
         times=track.times,
     )
-    return replace(run, faults=tuple(find_doubts(track, run)))
+    return replace(run, faults=tuple(find_doubts(track, run)), base_fails="base" in failing(track))
 
 
 def _fewer(versus: Versus, users: int, epochs: list[Epoch]) -> int | None:
@@ -157,8 +157,7 @@ def verdict_of(run: Run) -> Verdict:
     A slowdown that was found stays one, unless the base's requests fail: what fails may well be fast.
     """
     verdict = run.comparison.verdict
-    base_fails = any("requests to base failed" in fault for fault in run.faults)
-    if not run.faults or (verdict.outcome is Outcome.FAIL and not base_fails):
+    if not run.faults or (verdict.outcome is Outcome.FAIL and not run.base_fails):
         return verdict
     step = "look at what fails; where the users are the limit, give them --workers and a machine with more cores"
     return Verdict(Outcome.INCONCLUSIVE, "; ".join([*run.faults, verdict.reason]), step)

@@ -35,7 +35,7 @@ def run_of(slowdown: float, *faults: str) -> Run:
         Epoch(n + 1, {name: row[n] for name, row in ratios.items()}, {"base": FIGURES, "head": FIGURES})
         for n in range(8)
     ]
-    return Run(COMMITS, 1, 1, 50.0, tuple(epochs), judge_epochs(ratios), faults=faults)
+    return Run(COMMITS, 1, 1, 50.0, tuple(epochs), judge_epochs(ratios), faults=faults, base_fails=BASE_FAILS in faults)
 
 
 SIGNS: Mapping[str, int] = {"throughput": -1, "p50": 1, "cpu": 1, "p95": 1}
