@@ -51,6 +51,7 @@ def make_config(settings: Settings, release: str | None) -> uvicorn.Config:
         access_log=False,  # the service writes its own, with more in it
         log_config=make_log_config(settings.log_level, release),
         server_header=False,
+        forwarded_allow_ips="*" if settings.render else None,  # there nothing comes in but through Render's proxy
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=max(1, round(settings.shutdown_limit_s)),  # uvicorn takes whole seconds
     )

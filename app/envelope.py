@@ -22,11 +22,15 @@ from app.problems import Problem, as_response
 REQUEST_ID = b"x-request-id"
 A_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-HEADERS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"strict-transport-security", b"max-age=31536000"),  # over plain HTTP a browser ignores it
-)
+NO_GUESSING = (b"x-content-type-options", b"nosniff")
 ANSWERS_ARE_NO_PAGES = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+HTTPS_FROM_NOW_ON = (b"strict-transport-security", b"max-age=31536000")  # not over plain HTTP: RFC 6797, section 7.2
+HEADERS = {  # by whether it is a page, and whether it was asked for over HTTPS
+    (False, False): (NO_GUESSING, ANSWERS_ARE_NO_PAGES),
+    (False, True): (NO_GUESSING, ANSWERS_ARE_NO_PAGES, HTTPS_FROM_NOW_ON),
+    (True, False): (NO_GUESSING,),
+    (True, True): (NO_GUESSING, HTTPS_FROM_NOW_ON),
+}
 TOO_LARGE = 413
 
 Task = asyncio.Task[object]
@@ -50,9 +54,7 @@ class Envelope:
         request_id, has_body = read_head(scope)
         name = request_id or make_request_id()
         scope.setdefault("state", {})["request_id"] = name
-        added = [*HEADERS, (REQUEST_ID, name.encode())]
-        if scope["path"] not in self._pages:
-            added.append(ANSWERS_ARE_NO_PAGES)
+        added = (*HEADERS[scope["path"] in self._pages, scope["scheme"] == "https"], (REQUEST_ID, name.encode()))
         status = 0
 
         async def send_with_headers(message: Message) -> None:

@@ -35,6 +35,13 @@ def test_the_service_answers(service: Service, path: str) -> None:
     assert httpx.get(service.url + path).status_code == 200
 
 
+def test_behind_renders_proxy_browsers_are_told_to_stay_with_https(service: Service) -> None:
+    """Where the proxy was asked over HTTPS, the answer says that it shall always be so; over HTTP it does not."""
+    told = httpx.get(f"{service.url}/version", headers={"X-Forwarded-Proto": "https"})
+    assert told.headers["Strict-Transport-Security"] == "max-age=31536000"
+    assert "Strict-Transport-Security" not in httpx.get(f"{service.url}/version").headers
+
+
 def test_a_cold_function_is_healthy_once_it_answers() -> None:
     """On Vercel the first request makes the database: that takes longer than a check elsewhere, and is no failure."""
     with running_service(until="/health/live", VERCEL="1", RENDER="") as service, ThreadPoolExecutor(8) as pool:
