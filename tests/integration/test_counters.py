@@ -76,7 +76,7 @@ def test_without_redis_the_service_goes_on(url: str, own_redis: Redis, how: str)
     migrate(url)
     with (
         ExitStack() as stack,
-        running_service(DATABASE_URL=url, REDIS_URL=own_redis.url, ADMIN_TOKEN=ADMIN) as service,
+        running_service(DATABASE_URL=url, REDIS_URL=own_redis.url, REDIS_REQUIRED="true", ADMIN_TOKEN=ADMIN) as service,
         httpx.Client(base_url=service.url, headers=issue_key(service.url, "pro"), timeout=10) as client,
     ):
         assert client.get("/api/usage").status_code == 200

@@ -384,7 +384,8 @@ def test_an_interrupt_ends_the_linters(tmp_path: Path, number: signal.Signals, s
         "import signal, sys; from pathlib import Path; from scripts.console import Console\n"
         "from scripts.gates.lint import Order, lint; from scripts.gates.linters import Tool\n"
         "def stop(*_): raise KeyboardInterrupt\n"
-        "signal.signal(signal.SIGTERM, stop); here = Path(sys.argv[1])\n"
+        "signal.signal(signal.SIGTERM, stop); signal.signal(signal.SIGINT, stop)\n"  # ignored in the background
+        "here = Path(sys.argv[1])\n"
         "lint(Order(here, [Tool('one', ('one',), lambda *_: [])], (), here), Console(), {})\n"
     )
     running = subprocess.Popen([sys.executable, "-c", drive, str(tmp_path)], cwd=ROOT, stderr=subprocess.DEVNULL)
