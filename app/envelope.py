@@ -10,7 +10,7 @@ import itertools
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import cast
 
 from starlette.exceptions import HTTPException
@@ -57,14 +57,14 @@ class Envelope:
         added = (*HEADERS[scope["path"] in self._pages, scope["scheme"] == "https"], (REQUEST_ID, name.encode()))
         status = 0
 
-        async def send_with_headers(message: Message) -> None:
+        def send_with_headers(message: Message) -> Awaitable[None]:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message.get("headers", ()), *added]
-            await send(message)
+            return send(message)
 
-        task = self._watch.begin()
+        task = self._watch.begin(since)
         try:
             await self._app(scope, self._limited(receive) if has_body else receive, send_with_headers)
         except asyncio.CancelledError:
@@ -109,19 +109,19 @@ class Watch:
         self._late: set[Task] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin(self) -> Task:
-        """Begin to watch the task that asks, and give it."""
-        loop = asyncio.get_running_loop()
-        task = cast("Task", asyncio.current_task(loop))
-        self._going[task] = loop.time()
+    def begin(self, now: float) -> Task:
+        """Begin to watch the task that asks, and give it; `now` is of `time.perf_counter`."""
+        task = cast("Task", asyncio.current_task())
+        self._going[task] = now
         if self._timer is None:
-            self._timer = loop.call_later(self.limit_s, self._look)
+            self._timer = asyncio.get_running_loop().call_later(self.limit_s, self._look)
         return task
 
     def end(self, task: Task) -> None:
         """Watch it no longer."""
         self._going.pop(task, None)
-        self._late.discard(task)
+        if self._late:
+            self._late.discard(task)
 
     def was_late(self, task: Task) -> bool:
         """Whether a task that was cancelled was so for being late, and by nobody else; then it goes on."""
@@ -132,7 +132,7 @@ class Watch:
         loop = asyncio.get_running_loop()
         self._timer = None
         for task, since in self._going.items():
-            left_s = since + self.limit_s - loop.time()
+            left_s = since + self.limit_s - time.perf_counter()
             if left_s > 0:
                 self._timer = loop.call_later(left_s, self._look)
                 return

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 Write = Callable[[str], object]
-DELAY_S = 0.1
+DELAY_S, MOST_WAITING = 0.1, 64
 
 
 class AsJson(logging.Formatter):
@@ -40,14 +40,16 @@ class AsJson(logging.Formatter):
 class AccessLog:
     """Writes a line for each request: route and not path, so that nothing a client sent as a key or an id is in it.
 
-    Lines wait up to `delay_s` seconds for each other, since each write costs as much as all else of a line. 0 is for
-    where the process may be frozen as soon as it has answered.
+    Lines wait up to `delay_s` seconds for each other, since each write costs as much as all else of a line, but never
+    so many that a request waits for the lines of others. 0 is for where the process may be frozen as soon as it has
+    answered.
     """
 
     def __init__(self, release: str | None, write: Write | None = None, *, delay_s: float = DELAY_S) -> None:
         self._end = f', "release": {json.dumps(release)}}}\n'
         self._write = write or _write_out
-        self._delay_s = delay_s
+        self._delay_s, self._most = delay_s, MOST_WAITING if delay_s else 1
+        self._timer: asyncio.TimerHandle | None = None
         self._told: list[tuple[float, str, str | None, int, float, str]] = []
         self._second, self._date_told = 0, ""
         self._kinds: dict[tuple[str, str | None, int], str] = {}
@@ -55,13 +57,16 @@ class AccessLog:
     def tell(self, method: str, route: str | None, status: int, seconds: float, request_id: str) -> None:
         """Have the line written; `request_id` and `method` are known to hold nothing that JSON escapes."""
         self._told.append((time.time(), method, route, status, seconds, request_id))
-        if not self._delay_s:
+        if len(self._told) >= self._most:
             self.flush()
-        elif len(self._told) == 1:
-            asyncio.get_running_loop().call_later(self._delay_s, self.flush)
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._delay_s, self.flush)
 
     def flush(self) -> None:
         """Write what waits: many lines in a row cost a part of what each costs alone, between all else."""
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
         told, self._told = self._told, []
         if told:
             self._write("".join([self._format(*each) for each in told]))

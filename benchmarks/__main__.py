@@ -1,11 +1,12 @@
 """Measure the service beside bare FastAPI, by turns and on the same machine; exit 1 where a limit is not kept.
 
-The same routes are served by both, each a process of uvicorn with uvloop and httptools and without an access log of
-uvicorn's own: one that reads the database, which is SQLite, and one that does nothing at all, where whatever surrounds
-a request weighs most; the limit for the requests a second is that of the first. Eight connections ask without a pause,
-in short blocks, the order in each pair by chance. The client does as little as it can, so that it is the server that is
-at its limit. What is optional is imported when it is used; what that costs is listed. What it does not show: several
-workers, a network, PostgreSQL.
+The same routes are served by all sides, each a process of uvicorn with uvloop and httptools: one that reads the
+database, which is SQLite, and one that does nothing at all, where whatever surrounds a request weighs most; the limit
+for the requests a second is that of the first. The service runs as `python -m app` has it; bare FastAPI once without
+any log, which the limits are for, and once with the access log that uvicorn writes unless told otherwise. Eight
+connections ask without a pause, in short blocks, the order in each round by chance. The client does as little as it
+can, so that it is the server that is at its limit. What is optional is imported when it is used; what that costs is
+listed. What it does not show: several workers, a network, PostgreSQL.
 """
 
 import asyncio
@@ -26,13 +27,18 @@ from typing import cast
 import uvloop
 
 ROOT = Path(__file__).resolve().parents[1]
-PAIRS, BLOCK_S, CONNECTIONS, WARM_UP_S = 40, 0.5, 8, 1.0
+ROUNDS, BLOCK_S, CONNECTIONS, WARM_UP_S = 40, 0.5, 8, 1.0
 WORKS, IDLES = "/api/items/5", "/health/live"
 LEAST_RATE, MOST_P99, MOST_IMPORT = {WORKS: 0.90, IDLES: 0.0}, 1.25, 1.30
 STARTS = 9
-SIDES = {"bare": "benchmarks.bare:app", "ours": "app.main:app"}
+BARE, LOGGING, OURS = "bare", "bare with an access log", "ours"
+SIDES = {
+    BARE: ("benchmarks.bare:app", "--no-access-log", "--log-level", "error"),
+    LOGGING: ("benchmarks.bare:app",),
+    OURS: ("app.main:app", "--no-access-log", "--log-level", "error", "--no-server-header"),
+}
 # asyncio in both: no server runs without it.
-IMPORTS = {"bare": "import asyncio, benchmarks.smallest", "ours": "import asyncio, app.main"}
+IMPORTS = {BARE: "import asyncio, benchmarks.smallest", OURS: "import asyncio, app.main"}
 FEATURES = {
     "database, SQLite": "sqlalchemy.ext.asyncio, aiosqlite, app.tables",
     "database, PostgreSQL": "sqlalchemy.ext.asyncio, asyncpg, app.tables",
@@ -53,29 +59,19 @@ class Blocks:
 
 
 @contextlib.asynccontextmanager
-async def serving(module: str, socket: Path) -> AsyncIterator[None]:
-    """Serve an application on a socket of the file system, so that no port can be taken; end it with the block."""
-    words = [
-        "-m",
-        "uvicorn",
-        module,
-        "--uds",
-        str(socket),
-        "--loop",
-        "uvloop",
-        "--http",
-        "httptools",
-        "--no-access-log",
-    ]
+async def serving(side: str, socket: Path) -> AsyncIterator[None]:
+    """Serve one side on a socket of the file system, so that no port can be taken; end it with the block."""
+    words = ["-m", "uvicorn", *SIDES[side], "--uds", str(socket), "--loop", "uvloop", "--http", "httptools"]
     environment = {**os.environ, "DATABASE_URL": f"sqlite:///{socket}.db"}
+    nowhere = subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *words, "--log-level", "error", cwd=ROOT, env=environment, stdout=subprocess.DEVNULL
+        sys.executable, *words, cwd=ROOT, env=environment, stdout=nowhere, stderr=nowhere
     )
     try:
         deadline = time.monotonic() + 30
         while not socket.exists():  # noqa: ASYNC240 - it waits for nothing
             if process.returncode is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{module} did not start")
+                raise RuntimeError(f"{side} did not start")
             await asyncio.sleep(0.05)
         yield
     finally:
@@ -143,16 +139,16 @@ async def play(socket: Path, path: str, seconds: float, into: Blocks) -> None:
 
 
 async def measure_requests(folder: Path, path: str) -> dict[str, Blocks]:
-    """Let both sides answer on a path by turns."""
-    sockets = {name: folder / name for name in SIDES}
+    """Let all sides answer on a path by turns."""
+    sockets = {name: folder / f"{number}" for number, name in enumerate(SIDES)}
     async with contextlib.AsyncExitStack() as stack:
-        for name, module in SIDES.items():
-            await stack.enter_async_context(serving(module, sockets[name]))
+        for name, socket in sockets.items():
+            await stack.enter_async_context(serving(name, socket))
         for socket in sockets.values():
             await play(socket, path, WARM_UP_S, Blocks())
         told = {name: Blocks() for name in SIDES}
-        for _ in range(PAIRS):
-            for name in random.sample([*SIDES], 2):
+        for _ in range(ROUNDS):
+            for name in random.sample([*SIDES], len(SIDES)):
                 await play(sockets[name], path, BLOCK_S, told[name])
     return told
 
@@ -161,7 +157,7 @@ def measure_imports() -> dict[str, list[float]]:
     """Start Python and import each side, by turns; the seconds of each start."""
     told: dict[str, list[float]] = {name: [] for name in IMPORTS}
     for _ in range(STARTS):
-        for name in random.sample([*IMPORTS], 2):
+        for name in random.sample([*IMPORTS], len(IMPORTS)):
             began = time.monotonic()
             subprocess.run([sys.executable, "-c", IMPORTS[name]], cwd=ROOT, check=True)
             told[name].append(time.monotonic() - began)
@@ -182,16 +178,22 @@ def measure_features() -> dict[str, float]:
 
 def rows(path: str, requests: dict[str, Blocks]) -> Iterator[tuple[str, float, bool]]:
     """Give each ratio of ours to bare on a path, and whether its limit is kept."""
-    pairs = zip(requests["ours"].rates, requests["bare"].rates, strict=True)
-    rate, least = statistics.median(ours / bare for ours, bare in pairs), LEAST_RATE[path]
+    rate, least = ratio_of_rates(requests, BARE), LEAST_RATE[path]
     yield f"{path}: requests a second ({f'at least {least:g}' if least else 'no limit'})", rate, rate >= least
-    p99 = percentile(requests["ours"].times_ms) / percentile(requests["bare"].times_ms)
+    yield f"{path}: requests a second, {LOGGING} (no limit)", ratio_of_rates(requests, LOGGING), True
+    p99 = percentile(requests[OURS].times_ms) / percentile(requests[BARE].times_ms)
     yield f"{path}: p99 (at most {MOST_P99:g})", p99, p99 <= MOST_P99
+
+
+def ratio_of_rates(requests: dict[str, Blocks], side: str) -> float:
+    """Give the median, over the rounds, of our requests a second to those of another side."""
+    rounds = zip(requests[OURS].rates, requests[side].rates, strict=True)
+    return statistics.median(ours / theirs for ours, theirs in rounds)
 
 
 def import_row(imports: dict[str, list[float]]) -> tuple[str, float, bool]:
     """Give the ratio of the starts, and whether its limit is kept."""
-    start = min(imports["ours"]) / min(imports["bare"])
+    start = min(imports[OURS]) / min(imports[BARE])
     return f"import with all features off (at most {MOST_IMPORT:g})", start, start <= MOST_IMPORT
 
 

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from app.identity import Identity
-from app.logs import AccessLog, AsJson
+from app.logs import MOST_WAITING, AccessLog, AsJson
 from app.main import Service, create_app
 from app.settings import Settings
 
@@ -185,6 +185,16 @@ async def test_lines_wait_for_each_other(lines: list[str]) -> None:
         ["request-0", "request-1", "request-2"],
         ["request-3"],
     ]
+
+
+async def test_not_many_lines_wait(lines: list[str]) -> None:
+    """Under load lines are written before the moment is over, so that no request waits for hundreds of lines."""
+    access = AccessLog(SHA, lines.append, delay_s=60)
+    for number in range(MOST_WAITING + 1):
+        access.tell("GET", "/version", 200, 0.001, f"request-{number}")
+    assert [text.count("\n") for text in lines] == [MOST_WAITING]
+    access.flush()
+    assert [text.count("\n") for text in lines] == [MOST_WAITING, 1]
 
 
 def test_a_record_is_one_line() -> None:
