@@ -46,6 +46,8 @@ RELEASE_VERBS = frozenset(
         "report",
         "resolve",
         "doctor",
+        "judge",
+        "simulate",
         "propose",
         "required",
     )

@@ -27,6 +27,8 @@ TOOL_VERBS = {
     "test": "run the tests",
     "check": "run on this machine what a pull request runs, side by side",
     "load": "put load on the service: does it keep its objectives, is it slower than another commit",
+    "judge": "judge recorded samples as a release would have been judged",
+    "simulate": "simulate releases, and count how often the judge is wrong",
     "coverage": "add up what the tests covered and hold it against the floors",
     "lint": "run every linter and the type checker",
     "lock": "pin the requirements anew, check that they are, or take newer ones",
@@ -121,6 +123,8 @@ def _add_tools(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     check.add_argument("--fail-fast", action="store_true", help="stop at the first gate that is red")
     check.add_argument("--json", action="store_true", help="one JSON object on stdout")
     _add_load(parsers["load"])
+    _add_judge(parsers["judge"])
+    _add_simulate(parsers["simulate"])
     coverage = parsers["coverage"]
     coverage.add_argument("data", nargs="*", type=Path, help="data files, or folders with them (.)")
     coverage.add_argument("--against", help="hold the lines added since HEAD left this commit against their floor")
@@ -147,3 +151,20 @@ def _add_load(load: argparse.ArgumentParser) -> None:
     load.add_argument("--output", type=Path, default=Path(".slipway/load"), help="for epochs and page (%(default)s)")
     load.add_argument("--config", type=Path, default=Path("slipway.toml"), help="the configuration (%(default)s)")
     load.add_argument("--json", action="store_true", help="one JSON object on stdout")
+
+
+def _add_judge(judge: argparse.ArgumentParser) -> None:
+    judge.add_argument("samples", nargs="+", type=Path, help="recorded samples, a JSON object a line")
+    judge.add_argument("--least-s", type=float, default=30.0, help="no pass before (%(default)g)")
+    judge.add_argument("--most-s", type=float, default=120.0, help="an end at the latest (%(default)g)")
+    judge.add_argument("--error-rate", type=float, default=0.001, help="that is promised (%(default)g)")
+    judge.add_argument("--json", action="store_true", help="one JSON object a line, for each file")
+
+
+def _add_simulate(simulate: argparse.ArgumentParser) -> None:
+    simulate.add_argument("--runs", type=int, help="of each line (3000 of releases that are fine, 500 of bad ones)")
+    simulate.add_argument("--rate", type=int, choices=(10, 50), help="probes a second (both)")
+    simulate.add_argument("--noise", choices=("typical", "harsh"), help="(both)")
+    simulate.add_argument("--scenario", help="only lines whose name holds this")
+    simulate.add_argument("--seed", help="another one than the published table's")
+    simulate.add_argument("--json", action="store_true", help="one JSON object on stdout")

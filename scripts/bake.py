@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scripts.identity import LEAST_ANSWERS, Identity
-from scripts.judge import ErrorJudge, Judgement, tolerated_rate
-from scripts.probe import CANDIDATE, Observation, watch_side_by_side
-from scripts.release import Sha, short
-from scripts.samples import append_samples
+from scripts.judging.judge import Judge, Judgement, Limits
+from scripts.probe import Block, Observation, Watched, watch_side_by_side
+from scripts.release import Baseline, Sha, short
+from scripts.samples import append_samples, begin_watch
 from scripts.stage import HEARTBEAT_S, Ports, Target, Verdicts, planned
 from scripts.state import TargetState
-from scripts.verdict import Outcome, Sample, Verdict, failed, superseded_by
+from scripts.verdict import BASELINE, CANDIDATE, Outcome, Sample, Verdict, failed, superseded_by
 from scripts.verify import claim_of
+
+LATE_S = 0.5  # behind its rate, from which on the prober itself is what is slow
 
 
 def bake(ports: Ports) -> Verdicts:
@@ -22,87 +24,146 @@ def bake(ports: Ports) -> Verdicts:
     release = planned(state)
     watches = [Watch.begin(ports, target, release.commit, state.targets[target.name]) for target in ports.going()]
     verdicts: dict[str, Verdict] = {}
-    for blocks in _blocks(ports, watches):
-        for watch, block in zip(watches, blocks, strict=True):
+    for block in _blocks(ports, watches):
+        for watch, answers in zip(watches, block.answers, strict=True):
             if not watch.bad:
-                verdicts[watch.target.name] = watch.take(ports, block)
+                verdicts[watch.target.name] = watch.take(ports, answers, late_s=block.late_s)
         if all(watch.ended for watch in watches) or (release.together and any(watch.bad for watch in watches)):
             break
     return verdicts
 
 
-def _blocks(ports: Ports, watches: list[Watch]) -> Iterator[list[list[Observation]]]:
-    start_s = ports.clock.monotonic()
+def _blocks(ports: Ports, watches: list[Watch]) -> Iterator[Block]:
+    start_s = min(watch.start_s for watch in watches)
     longest = ports.deadline(ports.config.bake.most_s + 5)  # the last block decides before this
-    watched = [(watch.target.witness, watch.target.url) for watch in watches]
+    watched = [Watched(watch.target.witness, watch.target.url, watch.beside) for watch in watches]
     return watch_side_by_side(watched, CANDIDATE, start_s, longest)
 
 
-def _samples(second: Mapping[str, tuple[int, int]]) -> Iterator[Sample]:
-    for name, (sent, bad) in second.items():
-        for number in range(sent):
-            ok = number >= bad
-            yield Sample(0.0, name, CANDIDATE, 0.0, ok, "" if ok else "failed under verify")
+def verified_samples(seconds: tuple[Mapping[str, tuple[int, int]], ...]) -> Iterator[list[Sample]]:
+    """Give what `verify` counted as samples, second by second; it does not tell how long they took."""
+    for number, second in enumerate(seconds):
+        yield [
+            Sample(float(number), name, CANDIDATE, 0.0, ok=place >= bad, reason="failed under verify" * (place < bad))
+            for name, (sent, bad) in second.items()
+            for place in range(sent)
+        ]
+
+
+def baseline_samples(ports: Ports, target: Target, baseline: Baseline | None) -> list[Sample]:
+    """Give the baseline's samples; where their file is lost, what the journal counted, without times."""
+    rows = begin_watch(ports.folder, target.name)
+    if rows or baseline is None or not baseline.failures_by_s:
+        return rows
+    names = [check.name for check in target.witness.deciding]
+    each, seconds = max(1, baseline.probes // len(baseline.failures_by_s)), len(baseline.failures_by_s)
+    return [
+        Sample(float(second - seconds), names[place % len(names)], BASELINE, 0.0, ok=place >= bad)
+        for second, bad in enumerate(baseline.failures_by_s)
+        for place in range(max(each, bad))
+    ]
+
+
+def find_beside(ports: Ports, target: Target, baseline: Baseline | None) -> str:
+    """Give the address at which the current release answers beside the candidate, well; empty for none.
+
+    One that answers but may not be asked, or only for its own host, would make every failure look shared.
+    """
+    if baseline is None or not baseline.url or not baseline.proven:
+        return ""
+    seen = target.witness.ask_version(baseline.url)
+    why = seen.reason or ("" if seen.commit == baseline.commit else f"commit {short(seen.commit)} answered")
+    why = why or next(
+        (row.reason for check in target.witness.checks if not (row := target.witness.run(baseline.url, check)).ok), ""
+    )
+    if why:
+        ports.console.state(target.name, f"the old release cannot be asked beside it ({why}): failures alone decide")
+        return ""
+    ports.console.state(target.name, f"{short(baseline.commit)} answers beside it: both are asked at the same time")
+    return baseline.url
 
 
 @dataclass
 class Watch:
-    """One target's watch: the bets on its errors, and which commit answers."""
+    """One target's watch: the bets on it, and which commit answers."""
 
     target: Target
-    judge: ErrorJudge
+    judge: Judge
     identity: Identity
     known: frozenset[Sha]
     instances: int
-    start_s: float
+    start_s: float  # of the samples' time: before the bake by as long as `verify` saw the candidate
+    begin_s: float
+    beside: str
     beat_s: float
-    carried: list[Sample]  # of the second that verify began and did not end: it counts with the first one here
+    second: int  # the last one that was judged, counted as the samples are
+    unsent: int = 0
     ended: bool = False
     bad: bool = False
 
     @classmethod
     def begin(cls, ports: Ports, target: Target, commit: Sha, state: TargetState) -> Watch:
         """Start with what `verify` saw of the candidate: errors count from its first answer."""
-        baseline = state.baseline
-        rate = tolerated_rate(baseline, ports.config.objectives.error_rate)
+        baseline, settings = state.baseline, ports.config.bake
+        before_s = float(len(state.verified))
+        limits = Limits(before_s + settings.least_s, before_s + settings.most_s, ports.config.objectives.error_rate)
+        judge = Judge([check.name for check in target.witness.deciding], limits)
+        judge.learn(row for row in baseline_samples(ports, target, baseline) if row.endpoint in judge.endpoints)
+        for number, second in enumerate(verified_samples(state.verified), 1):
+            judge.observe(float(number), second)
+            append_samples(ports.folder, target.name, second)
         claim = claim_of(commit, target, baseline)
+        beside = find_beside(ports, target, baseline)
         now = ports.clock.monotonic()
-        names = [check.name for check in target.witness.deciding]
-        judge = ErrorJudge(rate, names)
-        for second in state.verified[:-1]:
-            judge.observe(_samples(second))
-        carried = [sample for second in state.verified[-1:] for sample in _samples(second)]
-        return cls(target, judge, Identity(commit), claim.known, claim.instances, now, now, carried)
+        return cls(
+            target,
+            judge,
+            Identity(commit),
+            claim.known,
+            claim.instances,
+            now - before_s,
+            now,
+            beside,
+            now,
+            len(state.verified) - 1,
+        )
 
-    def take(self, ports: Ports, block: list[Observation]) -> Verdict:
+    def take(self, ports: Ports, block: list[Observation], *, late_s: float = 0.0) -> Verdict:
         """Take one second's probes and say where the target stands."""
-        append_samples(ports.folder, self.target.name, [row.sample for row in block], ports.console.redact)
-        self.judge.observe([*self.carried, *(row.sample for row in block)])
-        self.carried = []
-        for row in sorted(block, key=lambda row: row.sample.t_s):
-            self.identity = self.identity.observe(row.seen) if row.seen else self.identity
+        rows = sorted((row for row in block if row.sent), key=lambda row: row.sample.t_s)
+        self.unsent += len(block) - len(rows)
+        for row in rows:
+            own = row.seen if row.sample.arm == CANDIDATE else None
+            self.identity = self.identity.observe(own) if own else self.identity
         now = ports.clock.monotonic()
-        bets = self.judge.judge(now - self.start_s, ports.config.bake.least_s, ports.config.bake.most_s)
+        # What is written down lies in the second that it was judged in, so that `judge` sees what was seen here.
+        self.second = max(round(now - self.start_s) - 1, self.second + 1)
+        samples = [replace(row.sample, t_s=min(max(row.sample.t_s, self.second), self.second + 0.999)) for row in rows]
+        starved = late_s > LATE_S
+        if not starved:
+            append_samples(ports.folder, self.target.name, samples, ports.console.redact)
+        judgement = self.judge.observe(self.second + 1.0, samples, starved=starved)
         if now - self.beat_s >= HEARTBEAT_S:
             self.beat_s = now
-            ports.console.state(self.target.name, f"{bets.reason}; log E = {bets.log_e:.1f}")
-        verdict = self._combine(bets, timed_out=now - self.start_s >= ports.config.bake.most_s)
+            ports.console.state(self.target.name, f"{judgement.reason}; log E = {judgement.log_e:.1f}")
+        verdict = self._combine(judgement, timed_out=now - self.begin_s >= ports.config.bake.most_s)
         self.bad = verdict.outcome is Outcome.FAIL
         return verdict
 
-    def _combine(self, bets: Judgement, *, timed_out: bool) -> Verdict:
+    def _combine(self, found: Judgement, *, timed_out: bool) -> Verdict:
         name = self.target.name
+        told = f"{found.reason}; {self.unsent} could not be sent" if self.unsent else found.reason
         if self.identity.stranger_row >= LEAST_ANSWERS and self.identity.stranger not in self.known:
             self.ended = True
             return superseded_by(f"{name} answers as {short(self.identity.stranger)}")
-        if bets.outcome is Outcome.FAIL:
+        if found.outcome is Outcome.FAIL:
             self.ended = True
-            return failed(f"{name}: {bets.reason}")
+            return failed(f"{name}: {told}")
         proven = self.identity.proven(self.instances)
-        if bets.outcome is Outcome.PASS and not proven and not timed_out:
+        if found.outcome is Outcome.PASS and not proven and not timed_out:
             return Verdict(Outcome.INCONCLUSIVE, f"{name}: {self.identity.describe(self.instances)}")
-        if bets.outcome is Outcome.PASS and not proven:
+        if found.outcome is Outcome.PASS and not proven:
             self.ended = True
             return failed(f"{name}: not every answer is the candidate's: {self.identity.describe(self.instances)}")
-        self.ended = bets.outcome is not None
-        return Verdict(bets.outcome or Outcome.INCONCLUSIVE, f"{name}: {bets.reason}")
+        self.ended = found.outcome is not None
+        return Verdict(found.outcome or Outcome.INCONCLUSIVE, f"{name}: {told}", environment=found.environment)

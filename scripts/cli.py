@@ -61,6 +61,7 @@ def _tool(verb: str) -> Callable[[argparse.Namespace, Environment], int]:
         "build": "scripts.build",
         "check": "scripts.gates.check",
         "coverage": "scripts.gates.coverage",
+        "judge": "scripts.judging.command",
         "load": "scripts.gates.load",
         "lint": "scripts.gates.lint",
         "lock": "scripts.gates.lock",
@@ -68,6 +69,7 @@ def _tool(verb: str) -> Callable[[argparse.Namespace, Environment], int]:
         "rehearse": "scripts.rehearsal.command",
         "required": "scripts.gates.required",
         "resolve": "scripts.resolve",
+        "simulate": "scripts.simulating.command",
     }.get(verb, "scripts.gates.testing")
     run: Callable[[argparse.Namespace, Environment], int] = importlib.import_module(name).run
     return run

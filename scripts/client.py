@@ -23,7 +23,7 @@ from scripts.errors import OutcomeUnknown, PlatformError, PlatformUnreachable
 LARGEST_BODY = 4 * 1024 * 1024  # bytes
 RETRIES = 4
 FIRST_PAUSE_S = 0.5
-PROBE_CONNECTIONS = 64
+PROBE_CONNECTIONS = 512  # five seconds of a hundred a second, all of them hanging
 AGENT = "slipway/1"
 NOT_SENT = httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout | httpx.UnsupportedProtocol
 

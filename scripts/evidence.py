@@ -1,8 +1,9 @@
 """What the probes of a release showed of each target, for people: nothing is decided from it.
 
-A line of `samples-<target>.jsonl` tells its moment in seconds since the beginning of its own watch, and not which watch
-that was: the baseline of `plan`, a proof (in `verify`, `promote` and on the way back) or the bake. So the lines are
-parted where a watch visibly ends, and each watch is put beside the stage of the journal that it fits.
+What was judged, the baseline and the bake, is in `samples-<target>.jsonl`, in seconds since the candidate was first
+asked. What was asked for a proof (in `verify`, `promote` and on the way back) is in `proofs-<target>.jsonl`, each from
+its own beginning and without the name of its stage: so the lines are parted where time starts anew, and each proof is
+put beside the stage of the journal that it fits.
 """
 
 from __future__ import annotations
@@ -15,19 +16,25 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scripts.errors import UsageError
 from scripts.journal import Event, Kind
-from scripts.probe import BASELINE, CANDIDATE, VERSION
+from scripts.judging.curve import Point, follow
+from scripts.judging.judge import Limits
 from scripts.release import Sha, Stage, parse_sha
 from scripts.report import names_of
+from scripts.samples import PROOFS, SAMPLES, path_of, read_samples
 from scripts.state import RunState
 from scripts.timeline import Span, spans_of
-from scripts.verdict import Outcome, Sample
+from scripts.verdict import BASELINE, CANDIDATE, Outcome, Sample
 
 MOST_LINES = 100_000  # of one target; a bake at the highest rate, without end, is no reason to run out of memory
-WATCHED = (Stage.VERIFY, Stage.PROMOTE, Stage.BAKE, Stage.ROLLBACK, Stage.RECOVER)
+WATCHED = (Stage.VERIFY, Stage.PROMOTE, Stage.ROLLBACK, Stage.RECOVER)
 WAY_BACK = (Stage.ROLLBACK, Stage.RECOVER)
 PROOF = "proof"  # of which stage, is not known
+IN_ORDER = (BASELINE, PROOF, Stage.VERIFY, Stage.PROMOTE, Stage.BAKE, *WAY_BACK)
 LEEWAY_S = 1.0
+MOST_BYTES = 20_000_000
+ERROR_RATE = Limits().error_rate
 LARGEST = 1e9
 PAIR = (0, 1)  # sent, failed
 
@@ -87,6 +94,7 @@ class Evidence:
     planned: Counts | None = None  # as the journal's baseline tells it
     proven: Mapping[str, Counts] = field(default_factory=dict)  # by stage, as the journal's proofs tell it
     cut: bool = False
+    curve: tuple[Point, ...] = ()  # of the bets on the candidate
 
     def counts(self, *stages: str) -> Counts | None:
         """Count the probes of some stages; None where nothing is known of any."""
@@ -96,8 +104,8 @@ class Evidence:
         if not rows:
             return _add_up(self.proven[stage] for stage in stages if stage in self.proven)
         own = [row for watch in rows for row in watch.own]
-        every = sum(len(watch.samples) for watch in rows)
-        return Counts(len(own), sum(not row.ok for row in own), every - len(own))
+        before = sum(len(watch.samples) - len(watch.own) for watch in rows if watch.stage != Stage.BAKE)
+        return Counts(len(own), sum(not row.ok for row in own), before)
 
     def latency(self, *stages: str) -> Latency | None:
         """Give the latency of the good answers; a proof does not time `/version`, so those do not count."""
@@ -126,20 +134,34 @@ def quantile(values: Sequence[float], share: float) -> float:
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 
-def read_evidence(folder: Path, events: Sequence[Event], state: RunState) -> list[Evidence]:
+def read_evidence(
+    folder: Path, events: Sequence[Event], state: RunState, error_rate: float = ERROR_RATE
+) -> list[Evidence]:
     """Read what was seen of each target; without a file of probes, what the journal alone tells."""
-    return [_evidence(folder, events, state, name) for name in names_of(state)]
+    return [_evidence(folder, events, state, name, error_rate) for name in names_of(state)]
 
 
-def _evidence(folder: Path, events: Sequence[Event], state: RunState, name: str) -> Evidence:
-    samples, cut = read_samples(folder, name)
+def _evidence(folder: Path, events: Sequence[Event], state: RunState, name: str, error_rate: float) -> Evidence:
+    judged, cut = read_lines(folder, name, SAMPLES)
+    asked, more = read_lines(folder, name, PROOFS)
     own = [event for event in events if event.target == name]
     spans = spans_of(events)
-    watches = tuple(name_watches(part(samples), spans, own))
     target = state.targets.get(name)
+    watches = [*judged_watches(judged, len(target.verified) if target else 0), *name_proofs(part(asked), spans, own)]
     baseline = target.baseline if target else None
     planned = Counts(baseline.probes, sum(baseline.failures_by_s)) if baseline and baseline.probes else None
-    return Evidence(name, watches, _answered(own), planned, _proven(spans, own), cut)
+    in_order = tuple(sorted(watches, key=lambda watch: IN_ORDER.index(watch.stage)))
+    curve = draw_curve(path_of(folder, name), error_rate)
+    return Evidence(name, in_order, _answered(own), planned, _proven(spans, own), cut or more, curve)
+
+
+def draw_curve(path: Path, error_rate: float) -> tuple[Point, ...]:
+    """Give how the bets on the candidate went; nothing where the file is lost or broken, or too large."""
+    try:
+        small = path.stat().st_size <= MOST_BYTES
+        return follow(read_samples(path), error_rate) if small else ()
+    except (OSError, UsageError):
+        return ()
 
 
 def _answered(own: Iterable[Event]) -> Answered | None:
@@ -165,9 +187,9 @@ def _count_proof(proof: Event) -> Counts:
     return Counts(sum(sent), sum(failed))
 
 
-def read_samples(folder: Path, name: str) -> tuple[list[Sample], bool]:
+def read_lines(folder: Path, name: str, kind: str = SAMPLES) -> tuple[list[Sample], bool]:
     """Read a target's probes, and whether there are more of them; what is no probe is passed over."""
-    path = folder / f"samples-{name}.jsonl"
+    path = path_of(folder, name, kind)
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", name) or not path.is_file():
         return [], False
     try:
@@ -200,48 +222,38 @@ def _number(value: object) -> float | None:
     return float(value)
 
 
-def part(samples: Iterable[Sample]) -> list[tuple[str, list[Sample]]]:
-    """Part the lines where one watch ends and the next one begins: "baseline", "proof" or "bake", and its lines.
+def judged_watches(samples: Sequence[Sample], verified_s: float) -> Iterator[Watch]:
+    """Part what was judged: the baseline, and each bake without the seconds that `verify` had seen before it."""
+    before = tuple(row for row in samples if row.arm == BASELINE)
+    if before:
+        yield Watch(BASELINE, before)
+    for rows in part(row for row in samples if row.arm != BASELINE):
+        if own := tuple(row for row in rows if row.t_s >= verified_s):
+            yield Watch(Stage.BAKE, own)
 
-    A round of a proof is a `/version` that was not timed, and the checks of the same moment; a proof's rounds go
-    forward in time. A bake times everything.
-    """
-    watches: list[tuple[str, list[Sample]]] = []
-    round_s = math.inf
+
+def part(samples: Iterable[Sample]) -> list[list[Sample]]:
+    """Part samples where time starts anew."""
+    watches: list[list[Sample]] = []
     for sample in samples:
-        begins = sample.endpoint == VERSION.name and sample.ms == 0
-        kind = _kind(sample, in_round=begins or sample.t_s == round_s)
-        again = kind == PROOF and sample.t_s < round_s
-        if not watches or watches[-1][0] != kind or again:
-            watches.append((kind, []))
-        watches[-1][1].append(sample)
-        round_s = sample.t_s if kind == PROOF else math.inf
+        if not watches or sample.t_s < watches[-1][-1].t_s:
+            watches.append([])
+        watches[-1].append(sample)
     return watches
 
 
-def _kind(sample: Sample, *, in_round: bool) -> str:
-    if sample.arm == BASELINE:
-        return BASELINE
-    return PROOF if in_round else str(Stage.BAKE)
-
-
-def name_watches(
-    watches: Iterable[tuple[str, list[Sample]]], spans: Sequence[Span], own: Sequence[Event]
-) -> Iterator[Watch]:
-    """Put each watch beside the stage that it was made in: in order, a proof where it fits in.
+def name_proofs(proofs: Iterable[list[Sample]], spans: Sequence[Span], own: Sequence[Event]) -> Iterator[Watch]:
+    """Put each proof beside the stage that it was made in: in order, where it fits in.
 
     A stage that passed without writing a proof of this target down has asked it nothing.
     """
     runs = [span for span in spans if span.stage in WATCHED]
-    for kind, rows in watches:
-        fitting = (place for place, run in enumerate(runs) if _fits(kind, rows, run, own))
-        place = None if kind == BASELINE else next(fitting, None)
-        yield Watch(kind if place is None else runs[place].stage, tuple(rows))
+    for rows in proofs:
+        place = next((place for place, run in enumerate(runs) if _fits(rows, run, own)), None)
+        yield Watch(PROOF if place is None else runs[place].stage, tuple(rows))
         runs = runs if place is None else runs[place + 1 :]
 
 
-def _fits(kind: str, rows: Sequence[Sample], run: Span, own: Sequence[Event]) -> bool:
-    if kind == Stage.BAKE or run.stage is Stage.BAKE:
-        return kind == run.stage
-    proven = any(event.kind is Kind.PROOF and run.begin <= event.at <= run.end for event in own)
+def _fits(rows: Sequence[Sample], run: Span, own: Sequence[Event]) -> bool:
+    proven = any(event.kind is Kind.PROOF and run.begin < event.at <= run.end for event in own)
     return (proven or run.outcome != Outcome.PASS) and rows[-1].t_s <= run.seconds + LEEWAY_S

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 
+from scripts.curves import render_bets
 from scripts.evidence import WAY_BACK, Evidence
 from scripts.foreign import for_html
 from scripts.journal import Event
+from scripts.judging.curve import tell
 from scripts.picture import render_gantt, render_probes, shown_watches
-from scripts.probe import BASELINE
 from scripts.release import Stage, short
 from scripts.report import (
     from_and_to,
@@ -36,6 +37,7 @@ from scripts.summary import (
     told_next_step,
 )
 from scripts.timeline import both_ends
+from scripts.verdict import BASELINE
 
 MOST_EVENTS = 1000
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -72,11 +74,20 @@ svg text { font-size: 14px; fill: var(--text); } svg text.dim { fill: var(--dim)
 .other.bad { stroke: var(--odd); }
 .key { display: inline-block; width: 1.1em; text-align: center; font-weight: 700; } .key.k-own { color: var(--own); }
 .key.k-was { color: var(--was); } .key.k-other { color: var(--odd); } .key.k-bad { color: var(--bad); }
-.key.k-good { color: var(--good); }
+.key.k-good { color: var(--good); } .key.k-odd { color: var(--odd); }
+.bet { fill: none; stroke-width: 1.8; } .bet.errors { stroke: var(--bad); } .bet.latency { stroke: var(--odd); }
+.bet.tail { stroke: var(--was); } .bet.sum { stroke: var(--own); stroke-width: 3.5; }
+.proof { stroke: var(--bad); stroke-dasharray: 6 4; fill: none; }
 summary { cursor: pointer; padding: .4rem 0; }
 @media (max-width: 40rem) { svg text { font-size: 20px; } body { padding: .75rem; } }
 """
 STEPS_KEY = (("own", "○", "asked for"), ("own", "●", "accepted"), ("bad", "×", "refused"), ("good", "◆", "proven"))
+BETS_KEY = (
+    ("own", "━", "all together"),
+    ("bad", "─", "failures"),
+    ("odd", "─", "slower pairs"),
+    ("was", "─", "slow answers"),
+)
 PROBES_KEY = (
     ("was", "●", "baseline"),
     ("own", "●", "the commit to be proven"),
@@ -92,7 +103,7 @@ def render_page(events: Iterable[Event], evidence: Sequence[Evidence] = ()) -> s
     body = [f'<h1 class="{judge_result(state)}">{for_html(title_of(state))}</h1>', *_about(state)]
     if rows:
         body += [*_targets(state), *_stages(state), *_gantt(rows)]
-        body += [*_evidence(evidence), *_probes(evidence), *_journal(rows)]
+        body += [*_evidence(evidence), *_bets(evidence), *_probes(evidence), *_journal(rows)]
     else:
         body.append(f"<p>{NO_JOURNAL}</p>")
     head = [
@@ -160,6 +171,18 @@ def _gantt(events: Sequence[Event]) -> list[str]:
     drawn = render_gantt(events)
     caption = f"<figcaption>UTC. {_key(STEPS_KEY)}</figcaption>"
     return ["<h2>When</h2><figure>", drawn, f"{caption}</figure>"] if drawn else []
+
+
+def _bets(evidence: Iterable[Evidence]) -> list[str]:
+    lines = []
+    for row in list(evidence)[:MOST_TARGETS]:
+        if drawn := render_bets(row.curve, row.target):
+            told = (
+                f"{_key(BETS_KEY)}<br>Evidence against the release: {tell(row.curve)}. From 1000 on it is rolled back."
+            )
+            name = for_html(row.target, NAME)
+            lines += [f"<h2>Bets on {name}</h2><figure>", drawn, f"<figcaption>{told}</figcaption></figure>"]
+    return lines
 
 
 def _probes(evidence: Iterable[Evidence]) -> list[str]:

@@ -13,10 +13,9 @@ from datetime import UTC, datetime
 from scripts.evidence import Evidence, Watch
 from scripts.foreign import for_html
 from scripts.journal import Event, Kind
-from scripts.probe import BASELINE, CANDIDATE
 from scripts.report import LOST
 from scripts.timeline import MOST_MOMENTS, MOST_SPANS, Moment, Span, both_ends, moments_of, spans_of, tell_end
-from scripts.verdict import Sample
+from scripts.verdict import BASELINE, CANDIDATE, Sample
 
 WIDTH = 720.0
 RIGHT = 12.0
@@ -51,7 +50,7 @@ def render_gantt(events: Sequence[Event]) -> str:
         parts += _bar(span, axis, HEAD + ROW * place)
     for place, name in enumerate(targets, len(spans)):
         parts += _marks([moment for moment in moments if moment.target == name], name, axis, HEAD + ROW * place)
-    return _svg(height, "When each stage ran, and what was done to each target", parts)
+    return as_svg(height, "When each stage ran, and what was done to each target", parts)
 
 
 @dataclass(frozen=True)
@@ -69,12 +68,14 @@ class Axis:
         return self.begin + min(1.0, max(0.0, share)) * (self.end - self.begin)
 
 
-def _svg(height: float, label: str, parts: Iterable[str]) -> str:
+def as_svg(height: float, label: str, parts: Iterable[str]) -> str:
+    """Give a picture as wide as all are, with a label for whoever hears the page."""
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH:g} {height:g}" role="img"'
     return "\n".join([f'{head} aria-label="{for_html(label)}">', *parts, "</svg>"])
 
 
-def _text(x: float, y: float, told: str, kind: str = "", anchor: str = "start") -> str:
+def text(x: float, y: float, told: str, kind: str = "", anchor: str = "start") -> str:
+    """Give words at a place."""
     return f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}" text-anchor="{anchor}">{for_html(told)}</text>'
 
 
@@ -92,24 +93,24 @@ def _time_axis(axis: Axis, height: float) -> Iterator[str]:
         x = axis.at(moment)
         told = datetime.fromtimestamp(moment, UTC).strftime(form)
         yield f'<path class="grid" d="M{x:.1f} {HEAD - 8:g}V{height:g}"/>'
-        yield _text(min(max(x, axis.begin + 36), WIDTH - 48), HEAD - 14, told, "dim", "middle")
+        yield text(min(max(x, axis.begin + 36), WIDTH - 48), HEAD - 14, told, "dim", "middle")
 
 
 def _bar(span: Span, axis: Axis, top: float) -> Iterator[str]:
     begin, end = axis.at(span.begin.timestamp()), axis.at(span.end.timestamp())
     width = max(4.0, end - begin)
-    yield _text(0, top + 15, span.stage)
+    yield text(0, top + 15, span.stage)
     yield (
         f'<rect class="bar {span.outcome}" x="{begin:.1f}" y="{top:.1f}" width="{width:.1f}" height="{BAR:g}" rx="3">'
         f"<title>{for_html(f'{span.stage}: {span.outcome}, from {span.begin:%H:%M:%S} UTC')}</title></rect>"
     )
     told = tell_end(span)
     if WIDTH - begin - width > ROOM:
-        yield _text(begin + width + 6, top + 14, told, "dim")
+        yield text(begin + width + 6, top + 14, told, "dim")
     elif begin - NAMES > ROOM:
-        yield _text(begin - 6, top + 14, told, "dim", "end")
+        yield text(begin - 6, top + 14, told, "dim", "end")
     else:
-        yield _text(begin + width - 6, top + 14, told, "dim" if span.outcome == LOST else "inside", "end")
+        yield text(begin + width - 6, top + 14, told, "dim" if span.outcome == LOST else "inside", "end")
 
 
 SHAPES: dict[Kind, str] = {
@@ -122,7 +123,7 @@ SHAPES: dict[Kind, str] = {
 
 def _marks(moments: Sequence[Moment], name: str, axis: Axis, top: float) -> Iterator[str]:
     middle = top + BAR / 2
-    yield _text(0, top + 15, name[:10])
+    yield text(0, top + 15, name[:10])
     yield f'<path class="grid" d="M{NAMES:g} {middle:.1f}H{WIDTH - RIGHT:g}"/>'
     for moment in moments:
         x = axis.at(moment.at.timestamp())
@@ -146,7 +147,7 @@ def render_probes(evidence: Evidence) -> str:
     parts = [line for watch, x in panels for line in _panel(watch, x)]
     parts += _ms_axis(y, high)
     parts += [line for watch, x in panels for line in _dots(watch, x, y, share)]
-    return _svg(height, f"Probes of {evidence.target}", parts)
+    return as_svg(height, f"Probes of {evidence.target}", parts)
 
 
 def shown_watches(evidence: Evidence) -> list[Watch]:
@@ -163,8 +164,8 @@ def _ms_axis(y: Callable[[float], float], high: float) -> Iterator[str]:
         ms = 10**power
         told = f"{ms} ms" if ms < 1000 else f"{ms // 1000} s"
         yield f'<path class="grid" d="M{SCALE:g} {y(ms):.1f}H{WIDTH - RIGHT:g}"/>'
-        yield _text(SCALE - 8, y(ms) + 5, told, "dim", "end")
-    yield _text(SCALE - 8, HEAD + PLOT + LANE / 2 + 5, "untimed", "dim", "end")
+        yield text(SCALE - 8, y(ms) + 5, told, "dim", "end")
+    yield text(SCALE - 8, HEAD + PLOT + LANE / 2 + 5, "untimed", "dim", "end")
 
 
 def _panels(watches: Sequence[Watch]) -> Iterator[tuple[float, float]]:
@@ -183,10 +184,10 @@ def _panels(watches: Sequence[Watch]) -> Iterator[tuple[float, float]]:
 def _panel(watch: Watch, x: Axis) -> Iterator[str]:
     left, right, bottom = x.begin - INSET, x.end + INSET, HEAD + PLOT + LANE
     yield f'<rect class="panel" x="{left:.1f}" y="{HEAD:g}" width="{right - left:.1f}" height="{PLOT + LANE:g}"/>'
-    yield _text(left + 2, HEAD - 12, watch.stage[:10])
-    yield _text(right, bottom + 18, f"{x.high:.0f} s", "dim", "end")
+    yield text(left + 2, HEAD - 12, watch.stage[:10])
+    yield text(right, bottom + 18, f"{x.high:.0f} s", "dim", "end")
     if right - left > ROOM:
-        yield _text(left, bottom + 18, f"{x.low:.0f} s".replace("-", "−"), "dim")
+        yield text(left, bottom + 18, f"{x.low:.0f} s".replace("-", "−"), "dim")
 
 
 def _dots(watch: Watch, x: Axis, y: Callable[[float], float], share: float) -> Iterator[str]:

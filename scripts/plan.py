@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 
 from scripts.errors import ConfigError, PlatformError, UsageError
@@ -15,13 +15,14 @@ from scripts.identity import LEAST_ANSWERS, Identity
 from scripts.journal import Kind, archive
 from scripts.migrations import warn_of_pending
 from scripts.platforms import History
-from scripts.probe import BASELINE, Observation
+from scripts.probe import Observation
 from scripts.release import Baseline, Deployment, Release, Sha, Stage, short
 from scripts.samples import append_samples
 from scripts.stage import READ_S, Ports, Target, Verdicts, ids, side_by_side
 from scripts.state import RunState
-from scripts.verdict import Verdict, failed, passed, superseded_by, worst
+from scripts.verdict import BASELINE, Verdict, failed, passed, superseded_by, worst
 
+JUST_BEFORE_S = -0.001
 LOOKS_WITHOUT_VERSION = 5  # answers without a commit, in a row, after which a service is taken to have no /version
 
 
@@ -106,6 +107,7 @@ def observe_baseline(ports: Ports, target: Target, history: History | None) -> t
         probes=len(observations),
         failures_by_s=_failures_by_second(observations),
         known=tuple(sorted(ids(history))),
+        url=live.url if live and target.platform.stages else "",
     )
     return baseline, identity.expected if identity and identity.row >= LEAST_ANSWERS else None
 
@@ -134,8 +136,14 @@ def _watch(ports: Ports, target: Target) -> Iterator[Observation]:
     rows: list[Observation] = []
     for block in target.witness.watch(target.url, BASELINE, window.at_s, window):
         rows += block
+    rows = sorted((_before(row) for row in rows), key=lambda row: row.sample.t_s)
     append_samples(ports.folder, target.name, [row.sample for row in rows], ports.console.redact)
-    yield from sorted(rows, key=lambda row: row.sample.t_s)
+    yield from rows
+
+
+def _before(row: Observation) -> Observation:
+    """Let an answer that came after the window count as its end: a baseline's time is negative."""
+    return replace(row, sample=replace(row.sample, t_s=min(row.sample.t_s, JUST_BEFORE_S)))
 
 
 def _healthy(observations: list[Observation]) -> bool:

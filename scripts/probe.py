@@ -11,31 +11,60 @@ import queue
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scripts.client import Answer, Client
 from scripts.clock import Clock, Deadline
 from scripts.identity import Seen
 from scripts.release import parse_sha
-from scripts.verdict import Check, Sample
+from scripts.verdict import CANDIDATE, CURRENT, Check, Sample
 
 VERSION = Check(name="version", path="/version")
-CANDIDATE, CURRENT, BASELINE = "candidate", "current", "baseline"
 BLOCK_S = 1.0
 NOT_FOUND = 404
+NO_CONNECTION_FREE = "PoolTimeout"  # httpx: what hangs before it has taken every connection
 
 
 @dataclass(frozen=True)
 class Observation:
-    """One probe's sample, and the commit it saw where it asked for one."""
+    """One probe's sample, and the commit it saw where it asked for one; `sent` says whether it left this machine."""
 
     sample: Sample
     seen: Seen | None = None
+    sent: bool = True
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A service that is probed; at `beside` the current release answers too, and is asked at the same moments."""
+
+    witness: Witness
+    url: str
+    beside: str = ""
+
+
+@dataclass(frozen=True)
+class Block:
+    """What came back in about a second, of each service; `late_s` is how much behind its rate the prober was."""
+
+    answers: tuple[list[Observation], ...]
+    late_s: float
 
 
 def start_thread(work: Callable[[], None]) -> None:
     """Run on a thread that never keeps the process alive: what hangs must not delay a rollback, or the end."""
     threading.Thread(target=work, daemon=True).start()
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What is to be asked: the next check of a watch, by its number; `pair` joins two that are sent together."""
+
+    url: str
+    number: int
+    arm: str
+    started_s: float
+    pair: int | None = None
 
 
 class Witness:
@@ -72,23 +101,21 @@ class Witness:
 
     def watch(self, url: str, arm: str, started_s: float, until: Deadline) -> Iterator[list[Observation]]:
         """Watch one service; see `watch_side_by_side`."""
-        for (block,) in watch_side_by_side([(self, url)], arm, started_s, until):
-            yield block
+        for block in watch_side_by_side([Watched(self, url)], arm, started_s, until):
+            yield block.answers[0]
 
-    def send(self, url: str, number: int, arm: str, started_s: float, put: Callable[[Observation], None]) -> None:
-        """Start the next of the deciding checks, in turn; what comes back is put."""
-        self._spawn(self._one(url, self.deciding[number % len(self.deciding)], arm, started_s, put))
+    def send(self, probe: Probe, put: Callable[[Observation], None]) -> None:
+        """Start a probe of the deciding checks, in turn; what comes back is put."""
 
-    def _one(
-        self, url: str, check: Check, arm: str, started_s: float, put: Callable[[Observation], None]
-    ) -> Callable[[], None]:
         def work() -> None:
-            t_s = self._clock.monotonic() - started_s
-            answer = self._ask(url, check, check.timeout_s, fresh=check is VERSION)
+            check = self.deciding[probe.number % len(self.deciding)]
+            answer = self._ask(probe.url, check, check.timeout_s, fresh=check is VERSION)
             seen = self._seen(answer) if check is VERSION else None
-            put(Observation(self.judge_answer(check, answer, arm, t_s, seen), seen))
+            t_s = self._clock.monotonic() - probe.started_s
+            sample = replace(self.judge_answer(check, answer, probe.arm, t_s, seen), pair=probe.pair)
+            put(Observation(sample, seen, sent=answer.error != NO_CONNECTION_FREE))
 
-        return work
+        self._spawn(work)
 
     def _ask(self, url: str, check: Check, timeout_s: float, *, fresh: bool) -> Answer:
         """Send a probe; the unique parameter and the header keep a cache from answering for the service."""
@@ -119,31 +146,42 @@ class Witness:
         return Sample(t_s, check.name, arm, answer.ms, not reason, reason)
 
 
-def watch_side_by_side(
-    watched: Sequence[tuple[Witness, str]], arm: str, started_s: float, until: Deadline
-) -> Iterator[list[list[Observation]]]:
+def watch_side_by_side(watched: Sequence[Watched], arm: str, started_s: float, until: Deadline) -> Iterator[Block]:
     """Probe several services at the same moments, at the rate of the first.
 
     Gives, about each second and at the end, what came back from each. `started_s` is the monotonic time that counts
-    as 0 in the samples.
+    as 0 in the samples, whose own time is that of the answer.
     """
-    clock, rate_per_s = until.clock, watched[0][0].rate_per_s
+    clock, rate_per_s = until.clock, watched[0].witness.rate_per_s
     answers: list[queue.SimpleQueue[Observation]] = [queue.SimpleQueue() for _ in watched]
     begin = clock.monotonic()
-    block_end = begin + BLOCK_S
+    block_end, late_s = begin + BLOCK_S, 0.0
     for number in itertools.count():
         due_s = begin + number / rate_per_s
         clock.sleep(min(due_s, until.at_s) - clock.monotonic())
+        late_s = max(late_s, clock.monotonic() - min(due_s, until.at_s))
         if clock.monotonic() >= block_end:
-            yield [_drain(rows) for rows in answers]
-            block_end += BLOCK_S
+            yield Block(tuple(_drain(rows) for rows in answers), late_s)
+            block_end, late_s = block_end + BLOCK_S, 0.0
         if due_s >= until.at_s or until.passed:
             break
-        for (witness, url), rows in zip(watched, answers, strict=True):
-            witness.send(url, number, arm, started_s, rows.put)
-    rest = [_drain(rows) for rows in answers]
+        for service, rows in zip(watched, answers, strict=True):
+            for probe in _probes(service, number, arm, started_s):
+                service.witness.send(probe, rows.put)
+    rest = tuple(_drain(rows) for rows in answers)
     if any(rest):
-        yield rest
+        yield Block(rest, late_s)
+
+
+def _probes(service: Watched, number: int, arm: str, started_s: float) -> list[Probe]:
+    """Give one probe, or the two of a pair in an order by chance: whoever is asked first must not be the faster one."""
+    if not service.beside:
+        return [Probe(service.url, number, arm, started_s)]
+    pair = [
+        Probe(service.url, number, arm, started_s, number),
+        Probe(service.beside, number, CURRENT, started_s, number),
+    ]
+    return pair if secrets.randbelow(2) else pair[::-1]
 
 
 def _deviation(check: Check, answer: Answer) -> str:

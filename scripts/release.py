@@ -115,7 +115,8 @@ class Baseline:
     """What served on a target when the release was planned.
 
     `proven`: platform and `/version` agreed on the commit. `first`: nothing has ever served here.
-    `failures_by_s`: failed probes for each second of the baseline window, `probes` in all.
+    `failures_by_s`: failed probes for each second of the baseline window, `probes` in all. `url` is an address of its
+    own, at which it can be asked beside the candidate; empty where the platform has none.
     """
 
     target: str
@@ -129,3 +130,4 @@ class Baseline:
     probes: int = 0
     failures_by_s: tuple[int, ...] = ()
     known: tuple[str, ...] = ()  # the deployments that the platform had already
+    url: str = ""

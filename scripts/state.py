@@ -235,6 +235,7 @@ def _baseline(event: Event) -> Baseline:
         probes=_count(fields.get("probes"), 0),
         failures_by_s=tuple(_count(row, 0) for row in _rows(fields.get("failures_by_s"))),
         known=tuple(map(str, _rows(fields.get("known")))),
+        url=event.text("url"),
     )
 
 

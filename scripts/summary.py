@@ -11,7 +11,7 @@ from pathlib import Path
 from scripts.evidence import WAY_BACK, Counts, Evidence, Latency
 from scripts.foreign import for_markdown
 from scripts.journal import Event
-from scripts.probe import BASELINE
+from scripts.judging.curve import render_line, tell
 from scripts.release import Stage, short
 from scripts.report import (
     NOTHING,
@@ -27,6 +27,7 @@ from scripts.report import (
 )
 from scripts.state import RunState, TargetState, replay
 from scripts.timeline import Moment, both_ends, moments_of, render_mermaid
+from scripts.verdict import BASELINE
 
 MOST_ROWS = 200  # of the timeline
 MOST_TARGETS = 20
@@ -113,7 +114,14 @@ def _table_of_evidence(evidence: Sequence[Evidence]) -> list[str]:
     ]
     cut = [for_markdown(row.target, NAME) for row in rows[:MOST_TARGETS] if row.cut]
     more = ["", f"Not every probe of {' and '.join(cut)} was read: there are too many."] if cut else []
-    return [*lines, *more, ""]
+    return [*lines, *more, "", *_curves(rows[:MOST_TARGETS])]
+
+
+def _curves(evidence: Sequence[Evidence]) -> list[str]:
+    """Give how the evidence against the release grew, a line for each target."""
+    rows = [row for row in evidence if row.curve]
+    lines = [f"- {for_markdown(row.target, NAME)} `{render_line(row.curve)}` {tell(row.curve)}" for row in rows]
+    return ["Evidence against the release (a full bar is proof):", "", *lines, ""] if lines else []
 
 
 def _cells(row: Evidence) -> list[str]:

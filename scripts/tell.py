@@ -37,7 +37,7 @@ def tell(given: Given) -> int:
     journal = Journal(folder, SystemClock(), console.redact)
     events = read(journal, console.redact)
     state = replay(events)
-    evidence = read_evidence(folder, events, state)
+    evidence = read_evidence(folder, events, state, given.config.objectives.error_rate)
     text = console.redact(render_markdown(events, evidence))
     _attempt(console, "release.json", lambda: write_json(folder, state))
     _attempt(console, "the step summary", lambda: append_summary(given.environment, text))

@@ -103,9 +103,16 @@ class Check:
     critical: bool = True
 
 
+CANDIDATE, CURRENT, BASELINE = ARMS = ("candidate", "current", "baseline")
+
+
 @dataclass(frozen=True)
 class Sample:
-    """One observation of one check; `t_s` counts from the first probe of the candidate, negative for the baseline."""
+    """One observation of one check; `t_s` counts from the first probe of the candidate, negative for the baseline.
+
+    `arm` is who answered: the candidate, the current release beside it, or, before it, as the baseline. `pair` joins
+    two that were sent together.
+    """
 
     t_s: float
     endpoint: str
@@ -113,3 +120,4 @@ class Sample:
     ms: float
     ok: bool
     reason: str = ""
+    pair: int | None = None

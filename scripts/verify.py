@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 from scripts.clock import Deadline
 from scripts.identity import LEAST_ANSWERS, Identity
 from scripts.journal import Kind
-from scripts.probe import CANDIDATE, CURRENT, VERSION
+from scripts.probe import VERSION
 from scripts.release import Baseline, Sha, short
-from scripts.samples import append_samples
+from scripts.samples import PROOFS, append_samples
 from scripts.stage import Ports, Target, Verdicts, planned, side_by_side
 from scripts.state import TargetState
-from scripts.verdict import Sample, Verdict, failed, passed, superseded_by
+from scripts.verdict import CANDIDATE, CURRENT, Sample, Verdict, failed, passed, superseded_by
 
 
 def verify(ports: Ports) -> Verdicts:
@@ -110,7 +110,7 @@ def prove(
             deadline.pause(1 / ports.config.probe.rate_per_s)
         return proof
     finally:
-        append_samples(ports.folder, target.name, proof.samples, ports.console.redact)
+        append_samples(ports.folder, target.name, proof.samples, ports.console.redact, PROOFS)
 
 
 def _round(ports: Ports, target: Target, claim: Claim, proof: Proof, start_s: float) -> Proof:

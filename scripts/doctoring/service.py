@@ -14,9 +14,10 @@ from scripts.doctoring.finding import Finding, Subject
 from scripts.doctoring.reading import Budget
 from scripts.identity import LEAST_ANSWERS, Seen
 from scripts.platforms import hide
-from scripts.probe import CANDIDATE, VERSION, Witness
+from scripts.probe import VERSION, Witness
 from scripts.redaction import Secret
 from scripts.release import Deployment, Sha, short
+from scripts.verdict import CANDIDATE
 
 PAUSE_S = 0.2
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from scripts.journal import Event, Journal, Kind
-from scripts.probe import BASELINE, CANDIDATE, CURRENT
 from scripts.release import Sha, Stage
-from scripts.samples import append_samples
-from scripts.verdict import EXIT_CODES, Outcome, Sample
+from scripts.samples import PROOFS, append_samples
+from scripts.verdict import BASELINE, CANDIDATE, CURRENT, EXIT_CODES, Outcome, Sample
 from tests.unit.fakes import FakeClock
 
 NEW, OLD = Sha("a1b2c3d" + "4" * 33), Sha("0f9e8d7" + "6" * 33)
@@ -113,7 +112,7 @@ class Story:
             t_s, arm = 0.05 + n / 10, CANDIDATE if n >= before else CURRENT
             rows.append(Sample(t_s, "version", arm, 0.0, ok=True))
             rows += [Sample(t_s, name, arm, self.ms(1.3), ok=True) for name in CHECKS]
-        append_samples(self.folder, target, rows)
+        append_samples(self.folder, target, rows, kind=PROOFS)
         seconds = [{"version": [rounds, 0], "ready": [rounds, 0]}]
         seen = {"answers": rounds, "instances": ["srv-2-x7k9q"], "seconds": seconds}
         self.clock.advance((rounds + before) / 10)
@@ -133,8 +132,11 @@ class Story:
         self.begin(Stage.BAKE, seconds)
         for target in self.targets:
             share = (sick or {}).get(target, 0.0)
-            rows = [self._probe(n / 10, share if n / 10 > seconds / 3 else 0.0, n) for n in range(int(seconds * 10))]
-            append_samples(self.folder, target, rows)
+            verified = [Sample(0.0, name, CANDIDATE, 0.0, ok=True) for name in ("version", "ready")] * 8
+            rows = [
+                self._probe(1 + n / 10, share if n / 10 > seconds / 3 else 0.0, n) for n in range(int(seconds * 10))
+            ]
+            append_samples(self.folder, target, [*verified, *rows])
 
     def _probe(self, t_s: float, share: float, number: int) -> Sample:
         name = (*CHECKS, "version")[number % 3]

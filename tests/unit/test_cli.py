@@ -182,14 +182,15 @@ def test_the_verbs_are_those_of_a_release_in_its_order() -> None:
     """The verbs begin with the stages of a release in order, then the ways back, the report and the tools."""
     names = [str(stage) for stage in STAGES]
     assert [*STAGE_VERBS, *ACCOUNT_VERBS] == [*names, "rollback", "recover", "report", "resolve", "doctor"]
-    gates = ["test", "check", "load", "coverage", "lint", "lock", "required"]
+    gates = ["test", "check", "load", "judge", "simulate", "coverage", "lint", "lock", "required"]
     assert [*TOOL_VERBS] == ["build", "rehearse", *gates, "propose"]
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_is_parsed(verb: str) -> None:
-    """Each verb needs no other word, but for the one that must be told what to propose."""
-    words = ["--from", "newer", "--table", "table.md"] if verb == "propose" else []
+    """Each verb needs no other word, but for those that must be told what to propose, or to judge."""
+    needed = {"propose": ["--from", "newer", "--table", "table.md"], "judge": ["samples.jsonl"]}
+    words = needed.get(verb, [])
     assert build_parser().parse_args([verb, *words]).verb == verb
 
 

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scripts import evidence
-from scripts.evidence import Answered, Counts, Evidence, Latency, Watch, part, quantile, read_evidence, read_samples
-from scripts.probe import BASELINE, CANDIDATE, CURRENT
+from scripts.evidence import Answered, Counts, Evidence, Latency, Watch, part, quantile, read_evidence, read_lines
 from scripts.redaction import Redactor, Secret
 from scripts.release import Stage
-from scripts.samples import append_samples
+from scripts.samples import PROOFS, append_samples
+from scripts.samples import SAMPLES as SAMPLE_LINES
 from scripts.state import replay
-from scripts.verdict import Outcome, Sample
+from scripts.verdict import BASELINE, CANDIDATE, CURRENT, Outcome, Sample
 from tests.unit import journals
 from tests.unit.journals import NEW, OLD, Story
 
@@ -79,7 +79,9 @@ def test_a_verify_that_proved_nothing(tmp_path: Path) -> None:
     story = Story(tmp_path)
     story.plan(2)
     story.begin(Stage.VERIFY)
-    append_samples(tmp_path, "render", [Sample(n / 10, "version", CURRENT, 0.0, ok=True) for n in range(50)])
+    append_samples(
+        tmp_path, "render", [Sample(n / 10, "version", CURRENT, 0.0, ok=True) for n in range(50)], kind=PROOFS
+    )
     story.clock.advance(5)
     story.end(Stage.VERIFY, {"render": Outcome.FAIL}, "it did not answer")
     (row,) = read(story)
@@ -90,19 +92,21 @@ def test_a_verify_that_proved_nothing(tmp_path: Path) -> None:
 def test_a_proof_of_no_known_stage_is_named_a_proof() -> None:
     """Where the journal has no stage for a proof, it is not put beside another one."""
     rows = part([Sample(0.1, "version", CANDIDATE, 0.0, ok=True)])
-    assert [watch.stage for watch in evidence.name_watches(rows, [], [])] == ["proof"]
+    assert [watch.stage for watch in evidence.name_proofs(rows, [], [])] == ["proof"]
 
 
-def test_late_answers_do_not_part_a_bake() -> None:
-    """In a bake an answer that took long is written after later ones; it is still the same bake."""
-    rows = [Sample(t, "ready", CANDIDATE, 9.0, ok=True) for t in (0.0, 1.0, 2.0, 6.0, 1.5, 6.1)]
-    assert [(name, len(found)) for name, found in part(rows)] == [("bake", 6)]
+def test_what_verify_saw_is_not_the_bakes() -> None:
+    """What was judged begins with what `verify` had counted: those seconds are not the bake's own probes."""
+    rows = [Sample(t, "ready", CANDIDATE, 9.0, ok=True) for t in (0.0, 1.0, 2.0, 2.5, 6.0)]
+    before = [Sample(-1.0, "ready", BASELINE, 9.0, ok=True)]
+    watches = evidence.judged_watches([*before, *rows], verified_s=2)
+    assert [(watch.stage, len(watch.samples)) for watch in watches] == [("baseline", 1), ("bake", 3)]
 
 
 def test_two_proofs_are_parted_where_time_begins_anew() -> None:
     """A proof's rounds go forward; where they go back, another proof began."""
     rows = [Sample(t, "version", CANDIDATE, 0.0, ok=True) for t in (0.1, 0.2, 0.3, 0.1, 0.2)]
-    assert [(name, len(found)) for name, found in part(rows)] == [("proof", 3), ("proof", 2)]
+    assert [len(found) for found in part(rows)] == [3, 2]
 
 
 def test_what_answered(tmp_path: Path) -> None:
@@ -114,7 +118,8 @@ def test_what_answered(tmp_path: Path) -> None:
 def test_without_probes_the_journal_tells(tmp_path: Path) -> None:
     """Without the file of probes, baseline and proofs are counted by the journal, and the rest is not known."""
     story = journals.bad(tmp_path)
-    (tmp_path / "samples-render.jsonl").unlink()
+    for kind in (SAMPLE_LINES, PROOFS):
+        (tmp_path / f"{kind}-render.jsonl").unlink()
     (row,) = read(story)
     assert row.watches == ()
     assert row.counts(BASELINE) == Counts(200, 0)
@@ -181,7 +186,7 @@ def test_what_is_no_probe_is_passed_over(tmp_path: Path) -> None:
     """Torn lines, wrong types and numbers that are none are left out; what is whole beside them is read."""
     good = json.dumps({"t_s": 1, "endpoint": "ready", "arm": CANDIDATE, "ms": 2.5, "ok": True}).encode()
     (tmp_path / "samples-render.jsonl").write_bytes(b"\n".join([*SPOILT, good, good[:20]]))
-    assert read_samples(tmp_path, "render") == ([Sample(1.0, "ready", CANDIDATE, 2.5, ok=True)], False)
+    assert read_lines(tmp_path, "render") == ([Sample(1.0, "ready", CANDIDATE, 2.5, ok=True)], False)
 
 
 @pytest.mark.parametrize("name", ["../render", "a/b", "", ".", "x" * 41, "a b", "a\0b", "nothing"])
@@ -191,13 +196,13 @@ def test_only_a_target_has_probes(tmp_path: Path, name: str) -> None:
     folder.mkdir()
     for path in (tmp_path / "render.jsonl", folder / "samples-.jsonl", folder / "samples-a b.jsonl"):
         path.write_text(json.dumps({"t_s": 1, "ms": 1, "ok": True, "endpoint": "ready", "arm": CANDIDATE}))
-    assert read_samples(folder, name) == ([], False)
+    assert read_lines(folder, name) == ([], False)
 
 
 def test_a_file_of_probes_that_cannot_be_read(tmp_path: Path) -> None:
     """A folder in its place is no file of probes."""
     (tmp_path / "samples-render.jsonl").mkdir()
-    assert read_samples(tmp_path, "render") == ([], False)
+    assert read_lines(tmp_path, "render") == ([], False)
 
 
 @pytest.mark.parametrize(("more", "cut"), [(0, False), (1, True)])
@@ -205,7 +210,7 @@ def test_too_many_probes_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """A file with more lines than are read is read up to there, and it is said."""
     monkeypatch.setattr(evidence, "MOST_LINES", 30)
     append_samples(tmp_path, "render", [Sample(n, "ready", CANDIDATE, 1, ok=True) for n in range(30 + more)])
-    samples, was_cut = read_samples(tmp_path, "render")
+    samples, was_cut = read_lines(tmp_path, "render")
     assert (len(samples), was_cut) == (30, cut)
 
 
@@ -224,10 +229,10 @@ SAMPLES = st.builds(
 @given(st.lists(SAMPLES, max_size=40))
 def test_no_probe_is_lost_or_moved(rows: list[Sample]) -> None:
     """However the lines lie, parting them keeps each of them, in its order, and every count adds up."""
-    watches = [watch for _, watch in part(rows)]
+    watches = part(rows)
     assert [row for watch in watches for row in watch] == rows
     assert all(watches)
-    told = Evidence("render", tuple(Watch("bake", tuple(watch)) for watch in watches)).counts("bake")
+    told = Evidence("render", tuple(Watch("verify", tuple(watch)) for watch in watches)).counts("verify")
     assert told is None if not rows else told is not None and told.sent + told.before == len(rows)
     assert all(math.isfinite(moment) for watch in watches for moment in Watch("x", tuple(watch)).span_s)
 

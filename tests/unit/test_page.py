@@ -17,11 +17,10 @@ from scripts.evidence import Answered, Counts, Evidence, Watch, read_evidence
 from scripts.journal import Event, Kind
 from scripts.page import MOST_EVENTS, POLICY, render_page
 from scripts.picture import MOST_FAILURES, MOST_POINTS, MOST_WATCHES, Axis, render_gantt, render_probes, thin, ticks
-from scripts.probe import BASELINE, CANDIDATE, CURRENT
 from scripts.release import Stage
 from scripts.report import NOTHING
 from scripts.state import replay
-from scripts.verdict import Outcome, Sample
+from scripts.verdict import BASELINE, CANDIDATE, CURRENT, Outcome, Sample
 from tests.unit import journals
 from tests.unit.fakes import START
 from tests.unit.journals import NASTY, Story, rename, spoil
@@ -176,7 +175,8 @@ def test_the_page(told: dict[str, Story], name: str) -> None:
     reader = read(page)
     assert f">{TITLES[name]}</h1>" in page
     assert f'content="{POLICY}"' in page
-    assert reader.found["svg"] == 1 + len(replay(told[name].events).targets)
+    watched = 0 if name == "by hand" else len(replay(told[name].events).targets)
+    assert reader.found["svg"] == 1 + len(replay(told[name].events).targets) + watched
     for picture in pictures(page):
         in_frame(picture)
 
@@ -266,7 +266,7 @@ def own_points(samples: Sequence[Sample]) -> list[tuple[float, float]]:
 def test_each_watch_is_a_panel(told: dict[str, Story]) -> None:
     """The watches stand side by side, named, in their order, and do not overlap."""
     story = told["rolled back"]
-    _, picture = pictures(page_of(story))
+    _, _, picture = pictures(page_of(story))
     panels = [part for part in picture.iter(f"{SVG}rect") if part.get("class") == "panel"]
     edges = [(float(part.attrib["x"]), float(part.attrib["x"]) + float(part.attrib["width"])) for part in panels]
     assert all(before[1] < after[0] for before, after in itertools.pairwise(edges))

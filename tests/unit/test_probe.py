@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from scripts.client import Answer, Client
 from scripts.clock import Deadline
 from scripts.identity import Seen
-from scripts.probe import BASELINE, CANDIDATE, VERSION, Observation, Witness
+from scripts.probe import VERSION, Observation, Watched, Witness, watch_side_by_side
 from scripts.release import Sha
-from scripts.verdict import Check
+from scripts.verdict import BASELINE, CANDIDATE, CURRENT, Check
 from tests.unit.fakes import FakeClock, Line, Reply, Script
 
 NEW = Sha("0123456789abcdef0123456789abcdef01234567")
@@ -257,7 +257,7 @@ def test_the_rate_is_kept_when_the_caller_is_slow() -> None:
 
 
 def test_answers_that_come_late_are_not_lost() -> None:
-    """A probe that is answered seconds later is in the second in which it came back, with the time it was sent."""
+    """A probe that is answered seconds later is in the second in which it came back."""
     clock = FakeClock()
     recorder = Recorder(clock)
     asking = Witness(Client(clock, httpx.MockTransport(always)), clock, (READY,), 2, recorder)
@@ -284,6 +284,37 @@ def test_probes_take_turns_and_are_timed() -> None:
     assert {row.sample.arm for row in rows} == {BASELINE}
     assert [row.seen for row in rows] == [None, Seen(NEW)] * 4
     assert all(row.sample.ok for row in rows)
+
+
+def test_a_pair_is_sent_together_in_an_order_by_chance() -> None:
+    """Where the old release answers beside, each probe has its twin at the same moment; neither is always the first."""
+    clock, asked = FakeClock(), []
+
+    def noting(request: httpx.Request) -> httpx.Response:
+        asked.append((clock.monotonic(), request.url.host))
+        return always(request)
+
+    asking = Witness(Client(clock, httpx.MockTransport(noting)), clock, (READY, ITEMS), 10, inline)
+    service = Watched(asking, "https://new.test", "https://old.test")
+    blocks = list(watch_side_by_side([service], CANDIDATE, clock.monotonic(), Deadline.after(clock, 8)))
+    rows = [row.sample for block in blocks for row in block.answers[0]]
+    by_arm = {arm: {row.pair: row.endpoint for row in rows if row.arm == arm} for arm in (CANDIDATE, CURRENT)}
+    assert by_arm[CANDIDATE] == by_arm[CURRENT]
+    assert set(by_arm[CURRENT]) == set(range(80))
+    first = [host for _, host in asked[::2]]
+    assert [moment for moment, _ in asked[::2]] == [moment for moment, _ in asked[1::2]]
+    assert 10 < first.count("new.test") < 70  # wrong by chance once in 10¹²
+
+
+def test_a_prober_that_is_late_says_so() -> None:
+    """How much behind its rate the prober was in a second is told with it."""
+    clock = FakeClock()
+    asking = Witness(Client(clock, httpx.MockTransport(always)), clock, (READY,), 10, Recorder(clock))
+    late = []
+    for block in watch_side_by_side([Watched(asking, URL)], CANDIDATE, 0, Deadline.after(clock, 5)):
+        late.append(block.late_s)
+        clock.advance(0.7 if len(late) == 2 else 0)
+    assert late == pytest.approx([0, 0, 0.6, 0, 0])  # what was done meanwhile took 0.7 s, until the next was due 0.1
 
 
 def test_a_watch_whose_time_is_over_asks_nothing() -> None:

@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 
 from scripts.evidence import Answered, Counts, Evidence, Watch, read_evidence
 from scripts.journal import Event, Kind
-from scripts.probe import CANDIDATE
 from scripts.release import Stage
 from scripts.report import NOTHING, TITLES, Result
 from scripts.state import replay
 from scripts.summary import NEXT, NO_JOURNAL, append_summary, render_dry_run, render_markdown, tell_answers, tell_counts
 from scripts.timeline import MOST_MOMENTS, both_ends, render_mermaid, spans_of
-from scripts.verdict import Outcome, Sample
+from scripts.verdict import CANDIDATE, Outcome, Sample
 from tests.unit import journals
 from tests.unit.fakes import START
 from tests.unit.journals import NASTY, Story, rename, spoil

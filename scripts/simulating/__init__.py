@@ -1,0 +1,1 @@
+"""Simulated releases, to state how often the judge is wrong; a tool, that no release needs."""
