@@ -106,7 +106,7 @@ class Check:
 CANDIDATE, CURRENT, BASELINE = ARMS = ("candidate", "current", "baseline")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One observation of one check; `t_s` counts from the first probe of the candidate, negative for the baseline.
 

@@ -18,10 +18,12 @@ class Scenario:
     fault: Fault
     bad: bool
     paired: tuple[bool, ...] = BOTH
+    rates: tuple[int, ...] = (10, 50)
     noise: Mapping[str, float] = field(default_factory=dict)  # what differs from the usual noise
 
 
 PAIRED = (True,)
+SLOWLY = (10,)
 SCENARIOS = (
     Scenario("no change", Fault(), bad=False),
     Scenario("every request fails", Fault(errors=1.0), bad=True),
@@ -38,11 +40,20 @@ SCENARIOS = (
     Scenario("a tenth ×5", Fault(times=5.0, slow_share=0.1), bad=True, paired=PAIRED),
     Scenario("1 % errors in both", Fault(errors=0.01, shared=True), bad=False),
     Scenario("5 % errors in both", Fault(errors=0.05, shared=True), bad=False),
-    Scenario("2 % errors in both, in runs of half a second", Fault(errors=0.02, shared=True, memory_s=0.5), bad=False),
-    Scenario("drift of ±50 %", Fault(), bad=False, noise={"drift": 0.5}),
-    Scenario("what lasts for seconds, ±10 %", Fault(), bad=False, noise={"wobble": 0.1}),
-    Scenario("a third takes ×4 in both", Fault(), bad=False, noise={"heavy": 0.33}),
-    Scenario("slow start: ×4 for 4 s", Fault(times=4.0, to_s=4.0), bad=False),
-    Scenario("an outage of 2 s", Fault(errors=1.0, from_s=12.0, to_s=14.0), bad=False),
+    Scenario("5 % errors in both from 10 s on", Fault(0.05, shared=True, from_s=10), bad=False, paired=PAIRED),
+    Scenario(
+        "all fail in both from 10 s on", Fault(1.0, shared=True, from_s=10), bad=False, paired=PAIRED, rates=SLOWLY
+    ),
+    Scenario(
+        "2 % errors in both, in runs of half a second",
+        Fault(errors=0.02, shared=True, memory_s=0.5),
+        bad=False,
+        rates=SLOWLY,
+    ),
+    Scenario("drift of ±50 %", Fault(), bad=False, rates=SLOWLY, noise={"drift": 0.5}),
+    Scenario("what lasts for seconds, ±10 %", Fault(), bad=False, rates=SLOWLY, noise={"wobble": 0.1}),
+    Scenario("a third takes ×4 in both", Fault(), bad=False, rates=SLOWLY, noise={"heavy": 0.33}),
+    Scenario("slow start: ×4 for 4 s", Fault(times=4.0, to_s=4.0), bad=False, rates=SLOWLY),
+    Scenario("an outage of 2 s", Fault(errors=1.0, from_s=12.0, to_s=14.0), bad=False, rates=SLOWLY),
 )
 BY_NAME: Mapping[str, Scenario] = {row.name: row for row in SCENARIOS}

@@ -73,7 +73,7 @@ def settings(rates: Sequence[int], noises: Sequence[str], fine_runs: int, bad_ru
     for scenario in SCENARIOS:
         for noise in noises:
             for paired in scenario.paired:
-                for rate in rates:
+                for rate in (rate for rate in rates if rate in scenario.rates):
                     yield Setting(scenario.name, noise, rate, paired, bad_runs if scenario.bad else fine_runs)
 
 

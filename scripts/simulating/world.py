@@ -46,15 +46,15 @@ class Fault:
     times: float = 1.0
     slow_share: float = 1.0  # of the answers, that `times` is for
     endpoint: str = ""  # of all, where it is empty
-    shared: bool = False  # the old release has it too, and has had it before
-    from_s: float = 0.0
+    shared: bool = False  # the old release has it too
+    from_s: float = -math.inf
     to_s: float = math.inf
     memory_s: float = 0.0  # how long what is drawn for one moment lasts: 0 where each request is drawn apart
 
     def hits(self, arm: str, endpoint: str, t_s: float) -> bool:
         """Whether it is there."""
-        place = self.endpoint in {"", endpoint}
-        return place and (self.shared or (arm == CANDIDATE and self.from_s <= t_s < self.to_s))
+        here = self.shared or arm == CANDIDATE
+        return here and self.from_s <= t_s < self.to_s and self.endpoint in {"", endpoint}
 
 
 class Host:
@@ -121,24 +121,27 @@ class World:
         for host in self._hosts.values():
             host.step(second)
         names = tuple(ENDPOINTS_MS)
+        drift = math.exp(self._drift * math.sin(2 * math.pi * second / self._period_s + self._phase))
         rows = []
         for place in range(self._rate_per_s):
             t_s = second + place / self._rate_per_s
             endpoint = names[self._number % len(names)]
             pair = self._number if self._paired and second >= 0 else None
-            rows += [self._sample(t_s, endpoint, arm, self._hosts[host], pair) for arm, host in arms.items()]
+            usual_ms = ENDPOINTS_MS[endpoint] * drift
+            for arm, side in arms.items():
+                ms, ok = self._answer(t_s, endpoint, arm, self._hosts[side].answer(t_s, usual_ms))
+                rows.append(Sample(t_s, endpoint, arm, ms, ok, "" if ok else "status 500", pair))
             self._number += 1
         return rows
 
-    def _sample(self, t_s: float, endpoint: str, arm: str, host: Host, pair: int | None) -> Sample:
-        drift = self._drift * math.sin(2 * math.pi * t_s / self._period_s + self._phase)
-        ms, ok = host.answer(t_s, ENDPOINTS_MS[endpoint] * math.exp(drift))
-        fault = self._fault
-        if fault.hits(arm, endpoint, t_s):
-            if fault.times != 1 and self._chance.random() < fault.slow_share:
-                ms *= fault.times
-            ok = ok and not self._fails(arm, t_s)
-        return Sample(t_s, endpoint, arm, ms, ok, "" if ok else "status 500", pair)
+    def _answer(self, t_s: float, endpoint: str, arm: str, well: tuple[float, bool]) -> tuple[float, bool]:
+        """Give what becomes of an answer of a release that is fine, where something is wrong."""
+        (ms, ok), fault = well, self._fault
+        if not fault.hits(arm, endpoint, t_s):
+            return well
+        if fault.times != 1 and self._chance.random() < fault.slow_share:
+            ms *= fault.times
+        return ms, ok and not self._fails(arm, t_s)
 
     def _fails(self, arm: str, t_s: float) -> bool:
         fault = self._fault
