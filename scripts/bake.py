@@ -34,10 +34,9 @@ def bake(ports: Ports) -> Verdicts:
 
 
 def _blocks(ports: Ports, watches: list[Watch]) -> Iterator[Block]:
-    start_s = min(watch.start_s for watch in watches)
     longest = ports.deadline(ports.config.bake.most_s + 5)  # the last block decides before this
     watched = [Watched(watch.target.witness, watch.target.url, watch.beside) for watch in watches]
-    return watch_side_by_side(watched, CANDIDATE, start_s, longest)
+    return watch_side_by_side(watched, CANDIDATE, 0.0, longest)  # each watch has a beginning of its own
 
 
 def verified_samples(seconds: tuple[Mapping[str, tuple[int, int]], ...]) -> Iterator[list[Sample]]:
@@ -74,7 +73,7 @@ def find_beside(ports: Ports, target: Target, baseline: Baseline | None) -> str:
     seen = target.witness.ask_version(baseline.url)
     why = seen.reason or ("" if seen.commit == baseline.commit else f"commit {short(seen.commit)} answered")
     why = why or next(
-        (row.reason for check in target.witness.checks if not (row := target.witness.run(baseline.url, check)).ok), ""
+        (row.reason for check in target.witness.deciding if not (row := target.witness.run(baseline.url, check)).ok), ""
     )
     if why:
         ports.console.state(target.name, f"the old release cannot be asked beside it ({why}): failures alone decide")
@@ -98,6 +97,7 @@ class Watch:
     beat_s: float
     second: int  # the last one that was judged, counted as the samples are
     unsent: int = 0
+    passed: Verdict | None = None  # stands while other targets are watched, unless it turns out to be bad
     ended: bool = False
     bad: bool = False
 
@@ -138,7 +138,8 @@ class Watch:
         now = ports.clock.monotonic()
         # What is written down lies in the second that it was judged in, so that `judge` sees what was seen here.
         self.second = max(round(now - self.start_s) - 1, self.second + 1)
-        samples = [replace(row.sample, t_s=min(max(row.sample.t_s, self.second), self.second + 0.999)) for row in rows]
+        moments = (min(max(row.sample.t_s - self.start_s, self.second), self.second + 0.999) for row in rows)
+        samples = [replace(row.sample, t_s=t_s) for row, t_s in zip(rows, moments, strict=True)]
         starved = late_s > LATE_S
         if not starved:
             append_samples(ports.folder, self.target.name, samples, ports.console.redact)
@@ -148,7 +149,9 @@ class Watch:
             ports.console.state(self.target.name, f"{judgement.reason}; log E = {judgement.log_e:.1f}")
         verdict = self._combine(judgement, timed_out=now - self.begin_s >= ports.config.bake.most_s)
         self.bad = verdict.outcome is Outcome.FAIL
-        return verdict
+        if verdict.passed and self.passed is None:
+            self.passed = verdict
+        return verdict if self.bad or self.passed is None else self.passed
 
     def _combine(self, found: Judgement, *, timed_out: bool) -> Verdict:
         name = self.target.name
@@ -165,5 +168,5 @@ class Watch:
         if found.outcome is Outcome.PASS and not proven:
             self.ended = True
             return failed(f"{name}: not every answer is the candidate's: {self.identity.describe(self.instances)}")
-        self.ended = found.outcome is not None
+        self.ended = self.ended or found.outcome is not None
         return Verdict(found.outcome or Outcome.INCONCLUSIVE, f"{name}: {told}", environment=found.environment)
