@@ -27,7 +27,7 @@ TOOL_VERBS = {
     "test": "run the tests",
     "check": "run on this machine what a pull request runs, side by side",
     "load": "put load on the service: does it keep its objectives, is it slower than another commit",
-    "judge": "judge recorded samples as a release would have been judged",
+    "judge": "judge recorded samples with the judge of a release",
     "simulate": "simulate releases, and count how often the judge is wrong",
     "coverage": "add up what the tests covered and hold it against the floors",
     "lint": "run every linter and the type checker",

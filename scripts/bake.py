@@ -15,6 +15,7 @@ from scripts.state import TargetState
 from scripts.verdict import BASELINE, CANDIDATE, Outcome, Sample, Verdict, failed, superseded_by
 from scripts.verify import claim_of
 
+BESIDE_S = 5.0  # in which all checks must hold at the old release's own address: nobody watches meanwhile
 LATE_S = 0.5  # behind its rate, from which on the prober itself is what is slow
 
 
@@ -22,7 +23,11 @@ def bake(ports: Ports) -> Verdicts:
     """Watch every target, side by side; in a release that is one unit the first that is proven bad ends it."""
     state = ports.state()
     release = planned(state)
-    watches = [Watch.begin(ports, target, release.commit, state.targets[target.name]) for target in ports.going()]
+    going = ports.going()
+    beside = {target.name: find_beside(ports, target, state.targets[target.name].baseline) for target in going}
+    watches = [
+        Watch.begin(ports, target, release.commit, state.targets[target.name], beside[target.name]) for target in going
+    ]
     verdicts: dict[str, Verdict] = {}
     for block in _blocks(ports, watches):
         for watch, answers in zip(watches, block.answers, strict=True):
@@ -72,9 +77,11 @@ def find_beside(ports: Ports, target: Target, baseline: Baseline | None) -> str:
         return ""
     seen = target.witness.ask_version(baseline.url)
     why = seen.reason or ("" if seen.commit == baseline.commit else f"commit {short(seen.commit)} answered")
-    why = why or next(
-        (row.reason for check in target.witness.deciding if not (row := target.witness.run(baseline.url, check)).ok), ""
-    )
+    until = ports.deadline(BESIDE_S)
+    for check in target.witness.deciding:
+        row = None if why else target.witness.run(baseline.url, check)
+        why = row.reason if row else why
+        why = why or ("it answers too slowly" if until.passed else "")
     if why:
         ports.console.state(target.name, f"the old release cannot be asked beside it ({why}): failures alone decide")
         return ""
@@ -97,12 +104,11 @@ class Watch:
     beat_s: float
     second: int  # the last one that was judged, counted as the samples are
     unsent: int = 0
-    passed: Verdict | None = None  # stands while other targets are watched, unless it turns out to be bad
-    ended: bool = False
+    end: Verdict | None = None  # stands while other targets are watched, unless it turns out to be bad
     bad: bool = False
 
     @classmethod
-    def begin(cls, ports: Ports, target: Target, commit: Sha, state: TargetState) -> Watch:
+    def begin(cls, ports: Ports, target: Target, commit: Sha, state: TargetState, beside: str) -> Watch:
         """Start with what `verify` saw of the candidate: errors count from its first answer."""
         baseline, settings = state.baseline, ports.config.bake
         before_s = float(len(state.verified))
@@ -113,7 +119,6 @@ class Watch:
             judge.observe(float(number), second)
             append_samples(ports.folder, target.name, second)
         claim = claim_of(commit, target, baseline)
-        beside = find_beside(ports, target, baseline)
         now = ports.clock.monotonic()
         return cls(
             target,
@@ -137,7 +142,7 @@ class Watch:
             self.identity = self.identity.observe(own) if own else self.identity
         now = ports.clock.monotonic()
         # What is written down lies in the second that it was judged in, so that `judge` sees what was seen here.
-        self.second = max(round(now - self.start_s) - 1, self.second + 1)
+        self.second = max(round(now - self.start_s) - 1, self.second)
         moments = (min(max(row.sample.t_s - self.start_s, self.second), self.second + 0.999) for row in rows)
         samples = [replace(row.sample, t_s=t_s) for row, t_s in zip(rows, moments, strict=True)]
         starved = late_s > LATE_S
@@ -149,24 +154,27 @@ class Watch:
             ports.console.state(self.target.name, f"{judgement.reason}; log E = {judgement.log_e:.1f}")
         verdict = self._combine(judgement, timed_out=now - self.begin_s >= ports.config.bake.most_s)
         self.bad = verdict.outcome is Outcome.FAIL
-        if verdict.passed and self.passed is None:
-            self.passed = verdict
-        return verdict if self.bad or self.passed is None else self.passed
+        return verdict
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has its verdict."""
+        return self.bad or self.end is not None
 
     def _combine(self, found: Judgement, *, timed_out: bool) -> Verdict:
         name = self.target.name
         told = f"{found.reason}; {self.unsent} could not be sent" if self.unsent else found.reason
         if self.identity.stranger_row >= LEAST_ANSWERS and self.identity.stranger not in self.known:
-            self.ended = True
             return superseded_by(f"{name} answers as {short(self.identity.stranger)}")
         if found.outcome is Outcome.FAIL:
-            self.ended = True
             return failed(f"{name}: {told}")
-        proven = self.identity.proven(self.instances)
-        if found.outcome is Outcome.PASS and not proven and not timed_out:
-            return Verdict(Outcome.INCONCLUSIVE, f"{name}: {self.identity.describe(self.instances)}")
-        if found.outcome is Outcome.PASS and not proven:
-            self.ended = True
-            return failed(f"{name}: not every answer is the candidate's: {self.identity.describe(self.instances)}")
-        self.ended = self.ended or found.outcome is not None
-        return Verdict(found.outcome or Outcome.INCONCLUSIVE, f"{name}: {told}", environment=found.environment)
+        if self.end is not None:
+            return self.end
+        if found.outcome is Outcome.PASS and not self.identity.proven(self.instances):
+            seen = self.identity.describe(self.instances)
+            late = failed(f"{name}: not every answer is the candidate's: {seen}")
+            return late if timed_out else Verdict(Outcome.INCONCLUSIVE, f"{name}: {seen}")
+        outcome = found.outcome or Outcome.INCONCLUSIVE
+        verdict = Verdict(outcome, f"{name}: {told}", environment=found.environment)
+        self.end = verdict if found.outcome else None
+        return verdict

@@ -147,7 +147,7 @@ def _evidence(folder: Path, events: Sequence[Event], state: RunState, name: str,
     own = [event for event in events if event.target == name]
     spans = spans_of(events)
     target = state.targets.get(name)
-    watches = [*judged_watches(judged, len(target.verified) if target else 0), *name_proofs(part(asked), spans, own)]
+    watches = [*judged_watches(judged, verified_seconds(spans, own)), *name_proofs(part(asked), spans, own)]
     baseline = target.baseline if target else None
     planned = Counts(baseline.probes, sum(baseline.failures_by_s)) if baseline and baseline.probes else None
     in_order = tuple(sorted(watches, key=lambda watch: IN_ORDER.index(watch.stage)))
@@ -155,12 +155,20 @@ def _evidence(folder: Path, events: Sequence[Event], state: RunState, name: str,
     return Evidence(name, in_order, _answered(own), planned, _proven(spans, own), cut or more, curve)
 
 
+def verified_seconds(spans: Iterable[Span], own: Iterable[Event]) -> int:
+    """Give how many seconds `verify` had counted when the bake began: the last proof before it tells."""
+    begin = next((span.begin for span in spans if span.stage is Stage.BAKE), None)
+    proofs = [event for event in own if event.kind is Kind.PROOF and begin is not None and event.at <= begin]
+    seconds = proofs[-1].fields.get("seconds") if proofs else None
+    return len(seconds) if isinstance(seconds, list) else 0
+
+
 def draw_curve(path: Path, error_rate: float) -> tuple[Point, ...]:
     """Give how the bets on the candidate went; nothing where the file is lost or broken, or too large."""
     try:
         small = path.stat().st_size <= MOST_BYTES
         return follow(read_samples(path), error_rate) if small else ()
-    except (OSError, UsageError):
+    except (OSError, ValueError, UsageError):
         return ()
 
 

@@ -91,7 +91,7 @@ BETS_KEY = (
 PROBES_KEY = (
     ("was", "●", "baseline"),
     ("own", "●", "the commit to be proven"),
-    ("other", "□", "another one, before it answered"),
+    ("other", "□", "another one, before it answered or beside it"),
     ("bad", "×", "failed"),
 )
 
@@ -177,9 +177,7 @@ def _bets(evidence: Iterable[Evidence]) -> list[str]:
     lines = []
     for row in list(evidence)[:MOST_TARGETS]:
         if drawn := render_bets(row.curve, row.target):
-            told = (
-                f"{_key(BETS_KEY)}<br>Evidence against the release: {tell(row.curve)}. From 1000 on it is rolled back."
-            )
+            told = f"{_key(BETS_KEY)}<br>Evidence against the release: {tell(row.curve)}. 1000 is proof."
             name = for_html(row.target, NAME)
             lines += [f"<h2>Bets on {name}</h2><figure>", drawn, f"<figcaption>{told}</figcaption></figure>"]
     return lines

@@ -17,6 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from scripts.errors import UsageError
+from scripts.foreign import plain
 from scripts.verdict import ARMS, BASELINE, Sample
 
 LONGEST_S, SLOWEST_MS = 86_400.0, 86_400_000.0
@@ -77,7 +78,7 @@ def read_samples(path: Path) -> list[Sample]:
         UsageError: the file cannot be read, or a line is broken: which one, and what is wrong with it.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_bytes().decode("utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise UsageError(f"{path} cannot be read: {reason}", next_step="name a file of recorded samples") from error
@@ -111,13 +112,13 @@ def _take(samples: list[Sample], pairs: Counter[tuple[int, str]], line: str) -> 
     if not fault and samples and math.floor(t_s) < math.floor(samples[-1].t_s):
         fault = f"time goes backwards, from second {math.floor(samples[-1].t_s)} to {math.floor(t_s)}"
     if not fault:
-        samples.append(Sample(float(t_s), name, arm, float(ms), row["ok"], str(reason)[:200], pair))
+        samples.append(Sample(float(t_s), name, arm, float(ms), row["ok"], plain(str(reason))[:200], pair))
     return fault
 
 
 def _deviation(t_s: float, name: str, arm: str, ms: float) -> str:
-    if not name or len(name) > 200:
-        return "an endpoint has a name of at most 200 characters"
+    if not name.isprintable() or not 0 < len(name) <= 200:
+        return "an endpoint has a name of at most 200 characters that can be printed"
     if arm not in ARMS:
         return f"{arm[:40]!a} is no arm; there are {', '.join(ARMS)}"
     if not -LONGEST_S <= t_s <= LONGEST_S or not 0 <= ms <= SLOWEST_MS:  # not a number, too

@@ -17,7 +17,7 @@ LATE_SHARE = 0.2  # of the money waits, for trouble, or its end, that comes late
 class Bets:
     """Gamblers with different stakes λ, of whom some enter later: each has his share of one unit of money.
 
-    Of the money `late` waits: the k-th of twelve entries, ten blocks apart, gets the share `late`/(k(k+1)) of it, and
+    Of the money `late` waits: the k-th of eleven entries, ten blocks apart, gets the share `late`/(k(k+1)) of it, and
     the rest is never bet. Without them what is well for a minute has ruined everybody who could see what comes then.
     What a block can win is capped for each stake; that only lowers the money, so it stays a fair game's.
     """

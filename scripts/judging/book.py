@@ -47,20 +47,34 @@ class Book:
             self._shift[name] = Shift(BAD_TIMES_ENDPOINT)
         self._beside = Beside(error_rate)
         self._waiting = Waiting()
-        self._old_sent = self._old_good = 0
+        self._old_sent: Counter[str] = Counter()
+        self._old_good: Counter[str] = Counter()
 
     def take(self, rows: Sequence[Sample], *, times_too: bool) -> None:
         """Take the answers of a second, in any order; `times_too`: the service has warmed up."""
         new = sorted((row for row in rows if row.arm == CANDIDATE), key=_in_order)
         old = sorted((row for row in rows if row.arm == CURRENT), key=_in_order)
-        shared = self._take_errors(new, old)
         pairs = self._waiting.match([*new, *old], CANDIDATE)
+        self._take_beside(new, old, pairs)
+        shared = self._take_errors(new, old)
         if times_too:
             self._take_slow(new, old)
             self._take_pairs(pairs)
         self.old.observe(old, settled=times_too, shared=shared)
-        self._old_sent += len(old)
-        self._old_good += sum(row.ok for row in old)
+        self._old_sent.update(row.endpoint for row in old)
+        self._old_good.update(row.endpoint for row in old if row.ok)
+
+    def _take_beside(
+        self, new: Sequence[Sample], old: Sequence[Sample], pairs: Sequence[tuple[Sample, Sample]]
+    ) -> None:
+        """Bet on which of them fails alone; of answers that are no pairs as if none failed together."""
+        if pairs:
+            alone = [(not own.ok, not other.ok) for own, other in pairs if own.ok is not other.ok]
+            self._beside.observe(len(pairs), sum(bad for bad, _ in alone), sum(bad for _, bad in alone))
+        elif new and old:
+            both = min(len(new), len(old))
+            counts = (sum(not row.ok for row in rows) * both / len(rows) for rows in (new, old))
+            self._beside.observe(both, *counts)
 
     def _take_errors(self, new: Sequence[Sample], old: Sequence[Sample]) -> bool:
         """Bet on the failures of a second, unless both fail, more than is usual: then it is shared trouble."""
@@ -75,18 +89,18 @@ class Book:
         self._errors[""].observe(len(new), len(bad), pooled)
         for name, habits in self.old.by_endpoint.items():
             self._errors[name].observe(sent[name], failed[name], habits.failing.tolerated(pooled))
-        if new and old:
-            both = min(len(new), len(old))
-            self._beside.observe(both, len(bad) * both / len(new), old_bad * both / len(old))
         return False
 
     def _take_slow(self, new: Sequence[Sample], old: Sequence[Sample]) -> None:
-        """Bet on the slow answers of a second, where the old release answers beside and is not slow itself."""
-        slow_too = sum(bool(self.old.is_slow(row)) for row in old if row.ok)
+        """Bet on the slow answers of a second, where the old release answers beside it, well and not slow itself."""
+        well = {row.endpoint for row in old} - {row.endpoint for row in old if not row.ok}
+        beside = [row for row in old if row.endpoint in well]
         usual = _tolerated_slow(self.old.pooled.slow.bound)
-        if not old or slow_too >= max(SHARED_LEAST, (usual + SHARED_SLOW_SHARE) * len(old)):
+        slow_too = sum(bool(self.old.is_slow(row)) for row in beside)
+        if slow_too >= max(SHARED_LEAST, (usual + SHARED_SLOW_SHARE) * len(beside)):
             return
-        known = [(row.endpoint, slow) for row in new if row.ok and (slow := self.old.is_slow(row)) is not None]
+        rows = [row for row in new if row.ok and row.endpoint in well]
+        known = [(row.endpoint, slow) for row in rows if (slow := self.old.is_slow(row)) is not None]
         sent, late = Counter(name for name, _ in known), Counter(name for name, slow in known if slow)
         self._slow[""].observe(sent.total(), late.total(), usual)
         for name, habits in self.old.by_endpoint.items():
@@ -127,6 +141,11 @@ class Book:
         return self._beside.proven
 
     @property
+    def fails_alike(self) -> bool:
+        """Whether the old release fails at least half as often at the same time."""
+        return 2 * self._beside.old_failed >= self._beside.new_failed
+
+    @property
     def streams(self) -> tuple[Stream, ...]:
         """Where each stream stands."""
         return tuple(
@@ -147,13 +166,14 @@ class Book:
         for name, bets in self._errors.items():
             if not bets.ruled_out:
                 yield f"{bets.bar:.0%} errors on {name or 'all endpoints'} not ruled out"
-        if 2 * self._old_good < max(1, self._old_sent):
+        if 2 * self._old_good.total() < max(1, self._old_sent.total()):
             return  # an old release that does not answer is nothing to compare times with
-        if not self._slow[""].ruled_out:
+        if self._slow[""].sent and not self._slow[""].ruled_out:
             yield f"{self._slow[''].bar:.0%} slow answers not ruled out"
         if self._shift[""].pairs:
             for name, shift in self._shift.items():
-                if not shift.ruled_out:
+                answers = 2 * self._old_good[name] >= self._old_sent[name]  # of the old release, on this endpoint
+                if not shift.ruled_out and answers:
                     yield f"{name or 'all endpoints'} ×{shift.bad_times:g} slower not ruled out"
 
     def tell(self, name: str = ERRORS, endpoint: str = "") -> str:

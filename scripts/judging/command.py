@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 
 from scripts.errors import UsageError
+from scripts.foreign import plain
 from scripts.judging.judge import Limits
 from scripts.judging.recorded import Answer, judge_samples
 from scripts.samples import read_samples
@@ -33,8 +34,8 @@ def _limits(arguments: argparse.Namespace) -> Limits:
     limits = Limits(arguments.least_s, arguments.most_s, arguments.error_rate)
     if not 0 < limits.least_s <= limits.most_s <= 86_400:
         raise _refused(f"--least-s {limits.least_s:g} and --most-s {limits.most_s:g}", "0 < least ≤ most ≤ 86400")
-    if not 0 < limits.error_rate < 0.5:
-        raise _refused(f"--error-rate {limits.error_rate:g}", "a share between 0 and 0.5, such as 0.001")
+    if not 1e-6 <= limits.error_rate < 0.5:
+        raise _refused(f"--error-rate {limits.error_rate:g}", "a share from 0.000001 to 0.5, such as 0.001")
     return limits
 
 
@@ -43,4 +44,4 @@ def _refused(what: str, allowed: str) -> UsageError:
 
 
 def _line(name: str, answer: Answer) -> str:
-    return f"{answer.verdict} {name} at {answer.at_s:g} s: {answer.reason} (log E = {answer.log_e:.1f})"
+    return f"{answer.verdict} {plain(name)} at {answer.at_s:g} s: {answer.reason} (log E = {answer.log_e:.1f})"

@@ -29,12 +29,14 @@ class Rate:
     """How often something happened, second by second."""
 
     sent: int = 0
+    seen: int = 0  # events, blips and all
     _sent_squared: int = 0
     _seconds: list[tuple[int, int]] = field(default_factory=list)  # with events: how many, and of how many sent
 
     def observe(self, sent: int, events: int) -> None:
         """Take one second."""
         self.sent += sent
+        self.seen += events
         self._sent_squared += sent**2
         if events:
             self._seconds.append((events, sent))
@@ -84,9 +86,11 @@ class Pace:
     def observe(self, ms: Iterable[float], *, settled: bool) -> None:
         """Take a second's answers, in the order they came; once `settled`, the spread is no longer learned."""
         for value in ms:
+            if value <= 0:  # it was not timed
+                continue
             self.recent.append(value)
             if not settled:
-                self.logs.append(math.log(max(value, 0.01)))
+                self.logs.append(math.log(value))
                 self._spread = None
 
     @property
@@ -146,7 +150,13 @@ class Old:
             habits.pace.observe(times, settled=settled)
         self.pooled.slow.observe(known_rows, slow_rows)
         if not shared:
-            self.pooled.failing.observe(len(rows), sum(not row.ok for row in rows))
+            known = [row for row in rows if self._answers(row.endpoint)]
+            self.pooled.failing.observe(len(known), sum(not row.ok for row in known))
+
+    def _answers(self, endpoint: str) -> bool:
+        """Whether it has ever answered well there: what it does not have at all says nothing of the rest."""
+        failing = self.by_endpoint[endpoint].failing
+        return failing.seen < failing.sent
 
     def is_slow(self, row: Sample) -> bool | None:
         """Whether an answer is slow for its endpoint; None where the old release has not answered often enough."""

@@ -99,12 +99,15 @@ class Judge:
         if self.t_s < self.limits.least_s:
             return Judgement(None, book.tell(), log_e)
         questions = tuple(book.open_questions())
-        if log_e <= 0 and not questions:
-            return Judgement(Outcome.PASS, book.tell(), log_e)
         over = self.t_s >= self.limits.most_s
-        if 2 * book.shared_s >= self.t_s or (over and (log_e >= proof or book.shared_s >= SHARED_S)):
+        alike = log_e >= proof and book.fails_alike
+        if 2 * book.shared_s >= self.t_s or (over and (alike or book.shared_s >= SHARED_S)):
             told = f"environment or a shared dependency: the current release fails beside it; {book.tell()}"
             return Judgement(Outcome.ERROR, told, log_e, questions, environment=True)
+        if log_e <= 0 and not questions:
+            return Judgement(Outcome.PASS, book.tell(), log_e)
+        if over and log_e >= proof:
+            return Judgement(Outcome.FAIL, f"{self._tell_proof()}, proven at {self.t_s:.0f} s", log_e)
         if over and self.starved_s >= STARVED_SHARE * self.t_s:
             told = f"the runner was too busy to probe in {self.starved_s} of {self.t_s:.0f} s; {book.tell()}"
             return Judgement(Outcome.ERROR, told, log_e, questions)

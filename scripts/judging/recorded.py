@@ -1,4 +1,4 @@
-"""Judge recorded samples as a release would have been judged, second by second, to the first decision."""
+"""Judge recorded samples with the judge of a release, second by second, to the first decision."""
 
 from __future__ import annotations
 

@@ -117,20 +117,21 @@ class Shift(Worse):
 class Beside:
     """Bets that the new release fails more often than the old one at the same time, by more than the promised rate.
 
-    s = (new failed − old failed − budget)/(1 + budget), which has no positive mean however both change over time. Of
-    the counts of a second each failure is taken to stand alone, which can only lower the money.
+    s = (new failed − old failed − budget)/(1 + budget), which has no positive mean however both change over time. A
+    failure that both have at the same moment is 0; where moments are not known, each failure is taken to stand alone,
+    which can only lower the money.
     """
 
     STAKES = (0.2, 0.5, 0.9)
 
     def __init__(self, budget: float) -> None:
         self._budget = budget
-        self._bets = Bets(self.STAKES, late=0.0)
-        self.old_failed = 0.0
+        self._bets = Bets(self.STAKES)
+        self.new_failed = self.old_failed = 0.0
 
     def observe(self, sent: float, new_failed: float, old_failed: float) -> None:
-        """Take one second, in which as many were sent to each."""
-        self.old_failed += old_failed
+        """Take one second, in which as many were sent to each; what failed is what failed on one side alone."""
+        self.new_failed, self.old_failed = self.new_failed + new_failed, self.old_failed + old_failed
         self._bets.take(
             new_failed * math.log1p(stake * (1 - self._budget) / (1 + self._budget))
             + old_failed * math.log1p(-stake)
@@ -141,7 +142,7 @@ class Beside:
     @property
     def proven(self) -> bool:
         """Whether it is proven, or the old one has not failed at all."""
-        return not self.old_failed or self._bets.log_money >= math.log(1 / ALPHA)
+        return not self.old_failed or self._bets.log_money >= math.log(1 / BETA)
 
 
 @dataclass

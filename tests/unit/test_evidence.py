@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from scripts import evidence
 from scripts.evidence import Answered, Counts, Evidence, Latency, Watch, part, quantile, read_evidence, read_lines
+from scripts.journal import Kind
 from scripts.redaction import Redactor, Secret
 from scripts.release import Stage
 from scripts.samples import PROOFS, append_samples
@@ -101,6 +102,14 @@ def test_what_verify_saw_is_not_the_bakes() -> None:
     before = [Sample(-1.0, "ready", BASELINE, 9.0, ok=True)]
     watches = evidence.judged_watches([*before, *rows], verified_s=2)
     assert [(watch.stage, len(watch.samples)) for watch in watches] == [("baseline", 1), ("bake", 3)]
+
+
+def test_the_bake_begins_with_the_proof_before_it(tmp_path: Path) -> None:
+    """How long `verify` saw the candidate is told by the last proof before the bake, whatever the way back counted."""
+    story = journals.bad(tmp_path)
+    story.journal.append(Kind.PROOF, "render", commit=OLD, staged=False, answers=3, instances=[], seconds=[{}] * 30)
+    (row,) = read(story)
+    assert row.counts(Stage.BAKE) == Counts(140, 23)
 
 
 def test_two_proofs_are_parted_where_time_begins_anew() -> None:

@@ -203,6 +203,45 @@ def test_a_release_that_mends_what_fails_passes() -> None:
     assert watch(rows).outcome is Outcome.PASS
 
 
+def test_a_candidate_that_fails_beside_a_dead_one_does_not_pass() -> None:
+    """Where the old release is gone and the candidate fails a tenth, nobody can say more than that both are ill."""
+    rows = [paired(second, 50.0, 50.0, bad=int(second % 10 > 3), old_bad=10 * (second >= 5)) for second in range(120)]
+    found = watch(rows, baseline=usual(40, 50, 62))
+    assert (found.outcome, found.environment) == (Outcome.ERROR, True)
+
+
+def test_one_failure_of_the_old_release_is_no_excuse() -> None:
+    """A candidate that fails far more often than the old one beside it fails, though that one failed, too, once."""
+    rows = [paired(second, 50.0, 50.0, bad=int(second % 5 == 0), old_bad=int(second == 3)) for second in range(120)]
+    assert watch(rows, baseline=usual(40, 50, 62)).outcome is Outcome.FAIL
+
+
+def test_what_the_old_release_lacks_is_no_excuse() -> None:
+    """A check that the old release cannot answer at all says nothing of what is tolerated on the others."""
+    old = [Sample(-40 + number / 10, ENDPOINTS[number % 2], BASELINE, 9.0, ok=number % 2 == 0) for number in range(400)]
+    assert watch([answers(((3, 2), (5, 0)))] * 60, baseline=old).outcome is Outcome.FAIL
+    assert watch([ALL_HOLD] * 60, baseline=old).outcome is Outcome.PASS
+
+
+def test_an_old_release_that_breaks_on_one_endpoint_is_no_hindrance() -> None:
+    """Where the old release cannot answer one endpoint any more, the candidate passes without a comparison of it."""
+    rows = []
+    for second in range(120):
+        block = paired(second, 50.0, 50.0)
+        rows.append([replace(row, ok=row.arm == CANDIDATE or row.endpoint == "ready") for row in block])
+    assert watch(rows, baseline=usual(40, 50, 62)).outcome is Outcome.PASS
+
+
+def test_slow_answers_beside_failures_are_no_proof() -> None:
+    """A candidate that answers slowly what the old release cannot answer at all is not the worse one."""
+    rows = []
+    for second in range(120):
+        ill = second >= 8
+        block = paired(second, 400.0 if ill else 50.0, 50.0)
+        rows.append([replace(row, ok=row.arm == CANDIDATE or not ill) for row in block])
+    assert watch(rows, baseline=usual(40, 50, 62)).outcome is not Outcome.FAIL
+
+
 def test_a_busy_runner_is_not_the_releases_fault() -> None:
     """Seconds in which the prober was late count for nothing; where there are many, it is said at the end."""
     judge = Judge(ENDPOINTS, LIMITS)

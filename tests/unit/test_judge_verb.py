@@ -69,6 +69,17 @@ def test_no_samples_are_no_pass(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert [json.loads(each)["verdict"] for each in out.splitlines()] == ["inconclusive"] * 2
 
 
+def test_lines_end_where_json_ends_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A separator inside a text does not end a line; what a reason hides is not printed."""
+    told = json.dumps(
+        {**line(0.0), "note": "a\u2028b\u0085c", "ok": False, "reason": "\x1b[2Jgone\n"}, ensure_ascii=False
+    )
+    code, out, _ = judge(capsys, written(tmp_path / "odd.jsonl", [told]))
+    assert code == 11
+    assert "\x1b" not in out
+    assert len(out.splitlines()) == 1
+
+
 def test_seconds_without_an_answer_count(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Time goes on where nothing is recorded: two minutes with an answer at each end are inconclusive."""
     path = written(tmp_path / "gap.jsonl", [line(0.0), line(150.0)])
@@ -99,6 +110,8 @@ def test_pairs_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         (line(0.0, ms="12"), "no {"),
         (line(0.0, ms=True), "no {"),
         (line(0.0, endpoint=""), "an endpoint has a name"),
+        (line(0.0, endpoint="\ud800"), "characters that can be printed"),
+        (line(0.0, endpoint="a\nb"), "characters that can be printed"),
         (line(0.0, arm="canary"), "'canary' is no arm; there are candidate, current, baseline"),
         ('{"t_s": NaN, "endpoint": "a", "arm": "candidate", "ms": 1, "ok": true}', "t_s within a day"),
         ('{"t_s": 1, "endpoint": "a", "arm": "candidate", "ms": NaN, "ok": true}', "ms from 0 to a day"),
@@ -134,7 +147,14 @@ def test_a_file_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.parametrize(
     "words",
-    [("--least-s", "0"), ("--most-s", "10"), ("--least-s", "nan"), ("--error-rate", "0"), ("--error-rate", "1")],
+    [
+        ("--least-s", "0"),
+        ("--most-s", "10"),
+        ("--least-s", "nan"),
+        ("--error-rate", "0"),
+        ("--error-rate", "1"),
+        ("--error-rate", "1e-320"),
+    ],
 )
 def test_limits_that_are_none(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, str]) -> None:
     """A limit that makes no sense ends with exit 2, and says what is needed."""
