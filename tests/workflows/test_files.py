@@ -96,9 +96,9 @@ def test_every_rule_is_tried() -> None:
 
 
 def test_verbs_of_ours_are_in_the_files() -> None:
-    """The rules have something to look at: every verb is called, but the one that stands for the jobs on a laptop."""
+    """The rules have something to look at: every verb is called, but those that are for a laptop alone."""
     text = "".join(path.read_text() for path in FILES)
-    verbs = {*STAGE_VERBS, *ACCOUNT_VERBS, *TOOL_VERBS} - {"check"}
+    verbs = {*STAGE_VERBS, *ACCOUNT_VERBS, *TOOL_VERBS} - {"check", "judge", "simulate"}
     missing = [verb for verb in verbs if not re.search(rf"-m scripts {verb}\b", text)]
     assert missing == []
 
