@@ -22,6 +22,7 @@ from scripts.verdict import CANDIDATE, CURRENT, Check, Sample
 VERSION = Check(name="version", path="/version")
 BLOCK_S = 1.0
 NOT_FOUND = 404
+LONGEST_SHOWN = 60  # characters
 NO_CONNECTION_FREE = "PoolTimeout"  # httpx: what hangs before it has taken every connection
 
 
@@ -196,7 +197,13 @@ def _deviation(check: Check, answer: Answer) -> str:
         return ""
     body = answer.json()
     wrong = [name for name, value in check.json.items() if not _same(_at(body, name), value)]
-    return f"expected {wrong[0]} = {check.json[wrong[0]]!r}, got {_at(body, wrong[0])!r:.60}" if wrong else ""
+    return f"expected {wrong[0]} = {check.json[wrong[0]]!r}, got {_shown(_at(body, wrong[0]))}" if wrong else ""
+
+
+def _shown(value: object) -> str:
+    """Give a value of a foreign answer, whole or not at all: of a secret that is cut nobody would know the rest."""
+    told = repr(value)
+    return told if len(told) <= LONGEST_SHOWN else f"{len(told)} characters"
 
 
 def _cached(answer: Answer) -> str:

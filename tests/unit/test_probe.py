@@ -160,9 +160,11 @@ def test_deviations(check: Check, line: Line, reason: str) -> None:
     assert run(check, line) == (not reason, reason)
 
 
-def test_a_long_value_is_told_in_part() -> None:
-    """A deviation shows no more than the beginning of what came."""
-    _, reason = run(READY, Reply(json={"status": "x" * 500}))
+@pytest.mark.parametrize(("length", "shown"), [(58, True), (59, False), (500, False)])
+def test_a_long_value_is_not_told(length: int, shown: bool) -> None:
+    """What came is shown whole or not at all: of a secret that is cut, what is left would not be known as one."""
+    _, reason = run(READY, Reply(json={"status": "x" * length}))
+    assert ("x" * length in reason, "xx" in reason) == (shown, shown)
     assert len(reason) < 120
 
 
