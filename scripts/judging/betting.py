@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 MIRRORED_STAKES = (0.1, 0.3, 0.6, 0.95)
-ENTRY_BLOCKS, MOST_ENTRIES = 10, 12
+ENTRY_BLOCKS, MOST_ENTRIES = 10, 11
 LATE_SHARE = 0.2  # of the money waits, for trouble, or its end, that comes later
 
 
@@ -26,28 +26,35 @@ class Bets:
         self.stakes = stakes
         self._cap = math.log(cap) if cap < math.inf else math.inf
         self._late = late
-        self._entered = [[0.0] * len(stakes)]
+        self._logs = [0.0] * len(stakes)  # of what one unit has become since the first block
+        self._units = [math.log((1 - late) / len(stakes))] * len(
+            stakes
+        )  # of all that entered, at the first block's odds
         self._blocks = 0
+        self._entries = 0
 
     def take(self, gains: Iterable[float]) -> None:
         """Take one block: for each stake the logarithm of what it multiplies money by."""
-        capped = [min(gain, self._cap) for gain in gains]
-        for logs in self._entered:
-            for place, gain in enumerate(capped):
-                logs[place] += gain
+        for place, gain in enumerate(gains):
+            self._logs[place] += min(gain, self._cap)
         self._blocks += 1
-        if self._blocks % ENTRY_BLOCKS == 0 and len(self._entered) < MOST_ENTRIES:
-            self._entered.append([0.0] * len(self.stakes))
+        if self._blocks % ENTRY_BLOCKS == 0 and self._entries < MOST_ENTRIES:
+            self._enter()
+
+    def _enter(self) -> None:
+        self._entries += 1
+        if not self._late:
+            return
+        share = self._late / len(self.stakes) / (self._entries * (self._entries + 1))
+        for place, log in enumerate(self._logs):
+            self._units[place] = log_sum([(1.0, self._units[place]), (share, -log)])
 
     @property
     def log_money(self) -> float:
         """The logarithm of all money: the e-value, 0 at the beginning."""
-        each, entered = 1 / len(self.stakes), len(self._entered)
-        rows = [((1 - self._late) * each, log) for log in self._entered[0]]
-        for number in range(1, entered):
-            share = self._late * each / (number * (number + 1))
-            rows += [(share, log) for log in self._entered[number]]
-        return log_sum([*rows, (self._late / entered, 0.0)])
+        bet = [(1.0, unit + log) for unit, log in zip(self._units, self._logs, strict=True)]
+        waits = self._late / (self._entries + 1)
+        return log_sum([*bet, (waits, 0.0)] if waits else bet)
 
 
 def log_sum(rows: Sequence[tuple[float, float]]) -> float:

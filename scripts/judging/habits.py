@@ -82,6 +82,7 @@ class Pace:
     recent: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     logs: list[float] = field(default_factory=list)
     _spread: float | None = None
+    _slow_ms: float | None = None
 
     def observe(self, ms: Iterable[float], *, settled: bool) -> None:
         """Take a second's answers, in the order they came; once `settled`, the spread is no longer learned."""
@@ -92,11 +93,13 @@ class Pace:
             if not settled:
                 self.logs.append(math.log(value))
                 self._spread = None
+        if len(self.recent) >= LEAST_RECENT:
+            self._slow_ms = SLOW_TIMES * statistics.median(self.recent)
 
     @property
     def slow_ms(self) -> float | None:
         """From how many milliseconds on an answer is slow: three times the median of the last 15; None: not known."""
-        return SLOW_TIMES * statistics.median(self.recent) if len(self.recent) >= LEAST_RECENT else None
+        return self._slow_ms
 
     @property
     def spread(self) -> float:

@@ -40,7 +40,9 @@ SCENARIOS = (
     Scenario("a tenth ×5", Fault(times=5.0, slow_share=0.1), bad=True, paired=PAIRED),
     Scenario("1 % errors in both", Fault(errors=0.01, shared=True), bad=False),
     Scenario("5 % errors in both", Fault(errors=0.05, shared=True), bad=False),
-    Scenario("5 % errors in both from 10 s on", Fault(0.05, shared=True, from_s=10), bad=False, paired=PAIRED),
+    Scenario(
+        "5 % errors in both from 10 s on", Fault(0.05, shared=True, from_s=10), bad=False, paired=PAIRED, rates=SLOWLY
+    ),
     Scenario(
         "all fail in both from 10 s on", Fault(1.0, shared=True, from_s=10), bad=False, paired=PAIRED, rates=SLOWLY
     ),
