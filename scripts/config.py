@@ -138,7 +138,7 @@ class VercelSection(_Section):
 class BaselineSection(_Section):
     """How `plan` looks at the release that serves now."""
 
-    duration_s: Seconds = 40
+    duration_s: Seconds = 60
 
 
 class DeploySection(_Section):

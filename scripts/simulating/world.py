@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from scripts.verdict import BASELINE, CANDIDATE, CURRENT, Sample
 
 ENDPOINTS_MS = {"version": 25.0, "ready": 30.0, "items": 45.0, "search": 70.0, "report": 140.0}  # over the internet
-BASELINE_S = 40
+BASELINE_S = 60
 BLIP_TIMES = 4.0
 
 

@@ -53,7 +53,7 @@ def test_least_configuration_has_the_documented_defaults() -> None:
     assert config.release.on_unproven == "roll_back"
     assert config.render is not None
     assert (config.render.instances, config.render.api_url) == (1, "https://api.render.com/v1")
-    assert (config.baseline.duration_s, config.deploy.deadline_s, config.deploy.poll_s) == (40, 1500, 5)
+    assert (config.baseline.duration_s, config.deploy.deadline_s, config.deploy.poll_s) == (60, 1500, 5)
     assert (config.verify.deadline_s, config.bake.least_s, config.bake.most_s) == (180, 60, 120)
     assert (config.rollback.deadline_s, config.probe.rate_per_s, config.objectives.error_rate) == (900, 10, 0.001)
     assert (config.load.users, config.load.duration_s, config.load.warmup_s) == (20, 10, 2)
