@@ -112,7 +112,15 @@ def _add_tools(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     rehearse.add_argument("--drill", default="good,errors", help="names, comma-separated, or all (%(default)s)")
     rehearse.add_argument("--targets", help="render, or render,vercel (both where Node 20 is there)")
     rehearse.add_argument("--list", action="store_true", help="name the drills and stop")
+    rehearse.add_argument(
+        "--keep", action="store_true", help="leave both platforms running, and say how to talk to them"
+    )
     rehearse.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    rehearse.add_argument("--jobs", type=int, default=1, help="play that many drills side by side (%(default)s)")
+    rehearse.add_argument("--chaos", action="store_true", help="play random runs on platforms in memory instead")
+    rehearse.add_argument("--runs", type=int, default=200, help="how many random runs (%(default)s)")
+    rehearse.add_argument("--seed", help="what the random runs are drawn from (a random one)")
+    rehearse.add_argument("--first", type=int, default=0, help="the number of the first of them (%(default)s)")
     rehearse.add_argument("--repeat", type=int, default=1, help="run each drill that many times (%(default)s)")
     test = parsers["test"]
     test.add_argument("--all", action="store_true", help="also the tests that are marked slow")

@@ -47,6 +47,10 @@ class PlatformUnreachable(PlatformError):
     """A platform could not be reached, or not within the deadline."""
 
 
+class UnknownState(PlatformError):
+    """A deployment is in a state that is not known: waiting on could be waiting for ever."""
+
+
 class OutcomeUnknown(PlatformUnreachable):
     """A request that changes something got no answer: it may or may not have been carried out."""
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from scripts.clock import Deadline
-from scripts.errors import PlatformUnreachable
+from scripts.errors import PlatformError, PlatformUnreachable
 from scripts.platforms import History
 from scripts.release import Deployment
 from scripts.stage import HEARTBEAT_S, READ_S, Ports, Target
 
 
-def fetch_patiently(ports: Ports, target: Target, deadline: Deadline) -> History | None:
+def fetch_patiently(
+    ports: Ports, target: Target, deadline: Deadline, also: type[PlatformError] = PlatformUnreachable
+) -> History | None:
     """Read the deployments, and again while the platform cannot be reached and time is left; None without a key.
+
+    `also` is another trouble that is waited out.
 
     Raises:
         PlatformError: the platform answered nonsense, or could not be reached until the deadline.
@@ -18,7 +22,7 @@ def fetch_patiently(ports: Ports, target: Target, deadline: Deadline) -> History
     while True:
         try:
             return target.platform.fetch_history(ports.deadline(min(READ_S, deadline.left_s)))
-        except PlatformUnreachable as error:
+        except (PlatformUnreachable, also) as error:
             if deadline.passed:
                 raise
             ports.console.warn(f"{error.what}; trying again, {deadline.left_s:.0f} s left")

@@ -1,7 +1,7 @@
 """Which commit answers: decided from answers of `/version`, from nothing else.
 
-Neither a platform's "live" nor a tool's exit code is proof. Proof is the full commit from every expected instance id,
-in a row that no other answer broke; without ids, N such answers over fresh connections.
+Neither a platform's "live" nor a tool's exit code is proof. Proof is the full commit in N answers over fresh
+connections, in a row that no other answer broke; and where answers name their instance, from every one expected.
 """
 
 from __future__ import annotations
@@ -26,18 +26,17 @@ class Seen:
 
 
 def answers_needed(instances: int, broken_rows: int = 0) -> int:
-    """Give N = ⌈ln .001 / ln(1 − 1/n)⌉, the answers in a row after which an old one among n would have been seen.
+    """Give N = ⌈ln .001 / ln(1 − 1/(n + 1))⌉: after so many in a row an old instance beside the n would have been seen.
 
-    With a fair balancer each answer misses one given instance with probability 1 − 1/n, so N of them miss it with at
-    most .001 (geometric distribution). At least 3: n = 1 gives 3, n = 3 gives 18.
+    With a fair balancer each answer misses one given instance of n + 1 with probability 1 − 1/(n + 1), so N of them
+    miss it with at most .001 (geometric distribution): n = 1 gives 10, n = 3 gives 25. That every expected instance
+    has answered does not show that no other one does, where a balancer asks them in turn.
 
     Each broken row is another try, so the k-th may miss it with .001/k² only: all together, however many there are,
     with at most .001·π²/6 (union bound).
     """
-    if instances <= 1:
-        return LEAST_ANSWERS
     allowed = MISS_PROBABILITY / (broken_rows + 1) ** 2
-    return max(LEAST_ANSWERS, math.ceil(math.log(allowed) / math.log(1 - 1 / instances)))
+    return math.ceil(math.log(allowed) / math.log(1 - 1 / (max(1, instances) + 1)))
 
 
 @dataclass(frozen=True)
@@ -78,8 +77,8 @@ class Identity:
 
     def proven(self, instances: int) -> bool:
         """Whether the commit serves from that many instances."""
-        if self.named_all and self.row:
-            return self.row >= LEAST_ANSWERS and len(self.instances) >= instances
+        if self.named_all and len(self.instances) < instances:
+            return False
         return self.row >= answers_needed(instances, self.broken_rows)
 
     def describe(self, instances: int) -> str:

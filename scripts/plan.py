@@ -23,6 +23,8 @@ from scripts.state import RunState
 from scripts.verdict import BASELINE, Verdict, failed, passed, superseded_by, worst
 
 JUST_BEFORE_S = -0.001
+TOO_MANY = "429"
+MOST_LIMITED = 0.02  # of the baseline's probes
 LOOKS_WITHOUT_VERSION = 5  # answers without a commit, in a row, after which a service is taken to have no /version
 
 
@@ -94,6 +96,7 @@ def observe_baseline(ports: Ports, target: Target, history: History | None) -> t
     answered = identity is not None and identity.proven(instances)
     commit = identity.expected if identity and answered else (live.commit if live else None)
     observations = [] if live is None and identity is None and history is not None else list(_watch(ports, target))
+    _refuse_limits(target.name, observations)
     first = live is None and identity is None and not any(row.sample.ok for row in observations)
     baseline = Baseline(
         target=target.name,
@@ -139,6 +142,21 @@ def _watch(ports: Ports, target: Target) -> Iterator[Observation]:
     rows = sorted((_before(row) for row in rows), key=lambda row: row.sample.t_s)
     append_samples(ports.folder, target.name, [row.sample for row in rows], ports.console.redact)
     yield from rows
+
+
+def _refuse_limits(name: str, observations: list[Observation]) -> None:
+    """Refuse a release whose proofs would be refused themselves.
+
+    Raises:
+        ConfigError: something between limits our probes.
+    """
+    limited = sum(row.sample.reason.endswith(TOO_MANY) for row in observations)
+    if limited > MOST_LIMITED * len(observations):
+        raise ConfigError(
+            f"{name}: {limited} of {len(observations)} probes were answered 429: something limits how often we ask",
+            means="Nothing was deployed: neither a release nor a rollback could be proven.",
+            next_step="let probes through (user-agent slipway/1), or lower [probe] rate_per_s in slipway.toml",
+        )
 
 
 def _before(row: Observation) -> Observation:

@@ -6,9 +6,10 @@ A rollback is done when the old commit answers and its checks hold. Anything les
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 from scripts.clock import Deadline
-from scripts.errors import SlipwayError
+from scripts.errors import ConfigError, PlatformUnreachable, SlipwayError, UnknownState
 from scripts.follow import fetch_patiently, follow
 from scripts.journal import Kind
 from scripts.ownership import find_intruder
@@ -19,6 +20,8 @@ from scripts.state import ROLL_BACK, RunState, TargetState
 from scripts.undo import NEVER_LIVE, ask_for_baseline, may_be_promoted, settle
 from scripts.verdict import Verdict, failed, passed, superseded_by, unproven_rollback
 from scripts.verify import Claim, Proof, checks_hold, journal_proof, prove
+
+PATIENCE = 1 / 3  # of a rollback's time, in which an API that does not answer is waited for
 
 
 def roll_back(ports: Ports, *, lost: bool = False, only: frozenset[str] | None = None) -> Verdicts:
@@ -67,10 +70,30 @@ def _move_target(ports: Ports, target: Target, run: RunState, move: Move) -> Ver
     try:
         if move is Move.PROVE:
             return _prove_untouched(ports, target, state.baseline, run.release, deadline)
-        return _go_back(ports, target, run, state.baseline, run.release, deadline)
+        seeing = _with_what_answers(ports, target, deadline)
+        return _go_back(ports, seeing, run, state.baseline, run.release, deadline)
     except SlipwayError as error:
         ports.journal.append(Kind.NOTE, target.name, text=error.what)
         return unproven_rollback(f"{target.name}: {error.what}", error.next_step)
+
+
+def _with_what_answers(ports: Ports, target: Target, deadline: Deadline) -> Target:
+    """Give the target as it is or, where its API does not answer for long, or not to this key, without the API.
+
+    A bad release must not stay because nobody can look: what needs no key may still bring the old one back.
+    """
+    blind = target.platform.blind
+    if blind is None:
+        return target
+    try:
+        fetch_patiently(ports, target, ports.deadline(deadline.left_s * PATIENCE))
+    except UnknownState:
+        return target  # it answers
+    except (PlatformUnreachable, ConfigError) as error:
+        ports.console.warn(f"{target.name}: {error.what}; going back without the API")
+        ports.journal.append(Kind.NOTE, target.name, text=f"went back without the API: {error.what}")
+        return replace(target, platform=blind)
+    return target
 
 
 def _go_back(

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 
-from scripts.errors import UsageError
+from scripts.errors import PlatformError, UsageError
 from scripts.foreign import plain
 from scripts.verdict import ARMS, BASELINE, Sample
 
@@ -41,11 +41,22 @@ def append_samples(
     """Add samples to the file of a target.
 
     A reason may repeat what a service echoes: `redact` takes the secrets out.
+
+    Raises:
+        PlatformError: the disk did not take them (exit 12), so what is judged could not be shown.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    path = path_of(folder, target, kind)
     lines = [json.dumps(_row(sample, redact)) for sample in samples]
-    with path_of(folder, target, kind).open("a", encoding="utf-8") as file:
-        file.writelines(line + "\n" for line in lines)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.writelines(line + "\n" for line in lines)
+    except OSError as error:
+        raise PlatformError(
+            f"the samples {path} could not be written: {error.strerror}",
+            means="What is judged here could not be shown to anybody.",
+            next_step="free the disk or choose another folder with --state, then run `recover`",
+        ) from error
 
 
 def _row(sample: Sample, redact: Callable[[str], str]) -> dict[str, object]:

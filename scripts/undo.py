@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scripts.clock import Deadline
-from scripts.errors import OutcomeUnknown, PlatformUnreachable, SlipwayError
+from scripts.errors import OutcomeUnknown, PlatformUnreachable, SlipwayError, UnknownState
 from scripts.follow import fetch_patiently, find_listed, follow
 from scripts.journal import Kind
 from scripts.platforms import History
@@ -18,14 +18,15 @@ LISTED_S = 30  # seconds after which a deploy that the platform was asked for wo
 def settle(ports: Ports, target: Target, state: TargetState, release: Release, deadline: Deadline) -> Deployment | None:
     """Make sure that the platform is done with the candidate; one that is still on its way is cancelled and seen ended.
 
-    None where no key allows to look. A candidate that was never asked for counts as canceled.
+    None where nobody can look, and nobody saw it end before. A candidate that was never asked for counts as canceled.
 
     Raises:
         SlipwayError: the candidate may still go live.
     """
-    history = fetch_patiently(ports, target, deadline)
+    history = fetch_patiently(ports, target, deadline, UnknownState)  # it may end in one that is known
     if history is None:
-        return None
+        seen = state.deploy.deployment if state.deploy else None
+        return seen if seen and seen.state in NEVER_LIVE else None
     accepted = state.deploy.deployment if state.deploy else None
     asked = accepted or _find_unnamed(target, history, state, release)
     candidate = find_listed(ports, target, asked, state.known, ports.deadline(min(LISTED_S, deadline.left_s)))

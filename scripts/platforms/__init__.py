@@ -57,6 +57,11 @@ class Platform(Protocol):
     name: str
     stages: bool
 
+    @property
+    def blind(self) -> Platform | None:
+        """The same platform without what its API key is for, where a rollback is possible so too; else None."""
+        ...
+
     def fetch_history(self, deadline: Deadline) -> History | None:
         """Read the deployments; None where no key allows to look."""
         ...

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from scripts.client import Answer, Client, expect_object
 from scripts.clock import Deadline
-from scripts.errors import ConfigError, OutcomeUnknown, PlatformError, PlatformUnreachable
+from scripts.errors import ConfigError, OutcomeUnknown, PlatformError, PlatformUnreachable, UnknownState
 from scripts.platforms import History, hide
 from scripts.redaction import Secret
 from scripts.release import Baseline, Deployment, DeployState, Sha, parse_sha, short
@@ -61,10 +61,16 @@ class Render:
 
     def __init__(self, client: Client, secrets: Mapping[str, Secret], api_url: str) -> None:
         self._client = client
+        self._api_url = api_url
         self._hook = secrets[HOOK]
         self._key = secrets.get(KEY)
         self._service = service_in_hook(self._hook)
         self._api = f"{api_url}/services/{self._service}"
+
+    @property
+    def blind(self) -> Render | None:
+        """The hook alone: it needs no key, and is not the API's."""
+        return Render(self._client, {HOOK: self._hook}, self._api_url) if self._key else None
 
     def fetch_history(self, deadline: Deadline) -> History | None:
         """Read the newest deployments, how many instances there are, and whether the service is suspended."""
@@ -114,7 +120,10 @@ class Render:
         if self._key is None or to.deployment_id is None:
             return self.deploy(_known(to.commit), deadline), ""
         warning = self._stop_auto_deploy(Deadline.after(deadline.clock, min(PATCH_S, deadline.left_s)))
-        answer = self._ask("POST", "/rollback", "rolling back", deadline, {"deployId": to.deployment_id})
+        refused = frozenset({400, 404, 410} if to.commit else ())
+        answer = self._ask("POST", "/rollback", "rolling back", deadline, {"deployId": to.deployment_id}, refused)
+        if answer.status in refused:  # what is too old is not kept, and can be built anew
+            return self.deploy(_known(to.commit), deadline), " ".join([warning, _not_kept(answer, to.commit)]).strip()
         try:
             return _deployment(answer.json()), warning
         except PlatformError as error:
@@ -151,6 +160,10 @@ class Render:
         if answer.status not in {200, 201, *fine}:
             _refuse_api(answer, name, changes=method != "GET")
         return answer
+
+
+def _not_kept(answer: Answer, commit: Sha | None) -> str:
+    return f"Render does not roll back to {short(commit)} (answered {answer.status}): it is built anew from its commit"
 
 
 def _named(answer: Answer, commit: Sha, what: str) -> Deployment:
@@ -192,14 +205,15 @@ def _deployment(row: object) -> Deployment:
     """Read a deploy.
 
     Raises:
-        PlatformError: it is not one, or in a status that is not known: waiting on could be waiting for ever.
+        PlatformError: it is not one.
+        UnknownState: it is in a status that is not known.
     """
     if not isinstance(row, dict) or not isinstance(row.get("id"), str):
         raise PlatformError("Render answered something that is not a deploy")
     status = row.get("status")
     state = STATES.get(status) if isinstance(status, str) else None
     if state is None:
-        raise PlatformError(
+        raise UnknownState(
             f"Render says that deploy {row['id']} is in a status that is not known: {status!r}",
             next_step="look at the deploy in Render's dashboard; if the status is new, Slipway has to learn it",
         )

@@ -53,6 +53,7 @@ class Vercel:
 
     name = "vercel"
     stages = True
+    blind = None  # without the API nothing moves users there
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from scripts.errors import PlatformError
+from scripts.errors import PlatformError, UnknownState
 from scripts.release import Deployment, DeployState, Sha, parse_sha
 
 COMMIT, SIZE = "slipwayCommit", "slipwayBytes"  # the names under which `deploy` leaves both in a deployment's meta
@@ -69,7 +69,8 @@ def read_project(body: Row) -> Project:
     """Read a project.
 
     Raises:
-        PlatformError: the last move of its domains is in a status that is not known, or is none.
+        PlatformError: the last move of its domains is none.
+        UnknownState: it is in a status that is not known.
     """
     rolling = body.get("rollingRelease")
     off = isinstance(rolling, dict) and rolling.get("enabled") is False
@@ -102,7 +103,8 @@ def read_deployment(row: Row, serving_id: str | None) -> Deployment:
     """Read a deployment, where the production domain points to `serving_id`; a list's rows call their id `uid`.
 
     Raises:
-        PlatformError: it is none, or in a state that is not known: waiting on could be waiting for ever.
+        PlatformError: it is none.
+        UnknownState: it is in a state that is not known.
     """
     found = identify(row)
     if not found:
@@ -178,7 +180,7 @@ def _move(value: object) -> Move | None:
     row = value if isinstance(value, dict) else {}
     status, to_id, requested = _text(row.get("jobStatus")), _text(row.get("toDeploymentId")), row.get("requestedAt")
     if status not in JOBS or not to_id:
-        raise PlatformError(
+        raise UnknownState(
             f"Vercel says that the last move of the domains is in a status that is not known: {str(value)[:SAID]}",
             next_step="look at the project in Vercel's dashboard; if the status is new, Slipway has to learn it",
         )
@@ -202,7 +204,7 @@ def _state(row: Row, name: str, *, serving: bool) -> DeployState:
         return DeployState.LIVE if serving else before
     state = STATES.get(said) if isinstance(said, str) else None
     if state is None:
-        raise PlatformError(
+        raise UnknownState(
             f"Vercel says that deployment {name} is in a state that is not known: {said!r}",
             next_step="look at the deployment in Vercel's dashboard; if the state is new, Slipway has to learn it",
         )

@@ -1,108 +1,16 @@
-"""A throw-away clone with good and bad commits: a bad release is a bad commit, never a switch in production code."""
+"""A throw-away clone of the repository, to which commits are added."""
 
 from __future__ import annotations
 
 import contextlib
-import re
-from collections.abc import Callable
 from pathlib import Path
 
 from scripts.errors import UsageError
+from scripts.rehearsal.changes import Change
 from scripts.rehearsal.commits import GitError, git
 
 AUTHOR = ("-c", "user.name=Rehearsal", "-c", "user.email=rehearsal@localhost", "-c", "commit.gpgsign=false")
 ENTRY = Path("app") / "main.py"
-
-HARMLESS = "\n# Rehearsal: a commit that changes nothing.\n"
-
-RAISES = '\nraise RuntimeError("rehearsal: this commit cannot start")\n'
-
-SICK = '''
-
-class _Sick:
-    """Rehearsal: a share of the answers are 500, but the platform's health check stays well.
-
-    Spread by the golden ratio and not by dice: whoever asks, and however regularly, meets the share, so that a drill's
-    figures do not hang on a lucky second.
-    """
-
-    def __init__(self, app):
-        import os
-
-        self.app, self.phase = app, 0.0
-        self.share = SHARE if os.environ.get("VARIABLE") else 0.0
-        self.well = 12 if self.share < 1 else 0  # the first answers: a short look passes what is only partly sick
-
-    def is_next_sick(self):
-        self.phase = (self.phase + 0.6180339887498949) % 1
-        self.well -= 1
-        return self.well < 0 and self.phase < self.share
-
-    async def __call__(self, scope, receive, send):
-        sick = scope["type"] == "http" and not scope["path"].startswith("/health") and self.is_next_sick()
-        if not sick:
-            return await self.app(scope, receive, send)
-        await send({"type": "http.response.start", "status": 500, "headers": []})
-        await send({"type": "http.response.body", "body": b"sick"})
-
-
-app = _Sick(app)
-'''
-
-CRASHES_ON_VERCEL = """
-import os
-
-if os.environ.get("VERCEL"):
-    raise RuntimeError("rehearsal: this commit cannot start as a function")
-"""
-
-Change = Callable[[str], str]
-
-
-def harmless(source: str) -> str:
-    """Change the entry module without changing what it does."""
-    return source + HARMLESS
-
-
-def crashes_at_start(source: str) -> str:
-    """Make the entry module fail on import."""
-    return source + RAISES
-
-
-def fails_a_fifth(source: str) -> str:
-    """Wrap the application so that a fifth of the answers outside `/health` are 500."""
-    return _sick(source, "0.2", "PATH")
-
-
-def fails_a_fifth_on_render(source: str) -> str:
-    """Do the same, but only where Render's own variable is set."""
-    return _sick(source, "0.2", "RENDER")
-
-
-def fails_a_fifth_on_vercel(source: str) -> str:
-    """Do the same, but only where Vercel's own variable is set."""
-    return _sick(source, "0.2", "VERCEL")
-
-
-def fails_on_vercel(source: str) -> str:
-    """Answer 500 to everything under `/api`, where Vercel's own variable is set."""
-    return _sick(source, "1.0", "VERCEL").replace(
-        'not scope["path"].startswith("/health")', 'scope["path"].startswith("/api")'
-    )
-
-
-def crashes_on_vercel(source: str) -> str:
-    """Make the entry module fail on import, where Vercel's own variable is set."""
-    return source + CRASHES_ON_VERCEL
-
-
-def names_no_package(source: str) -> str:
-    """Pin a version in requirements.txt that no package index has."""
-    return re.sub(r"^fastapi==\S+", "fastapi==0.0.0.1", source, flags=re.MULTILINE)
-
-
-def _sick(source: str, share: str, variable: str) -> str:
-    return source + SICK.replace("SHARE", share).replace("VARIABLE", variable)
 
 
 async def make_clone(repository: Path, folder: Path) -> str:

@@ -4,12 +4,14 @@ It moves traffic, counts it, and tells clients nothing about the release behind 
 Which instance deserves traffic is decided elsewhere.
 """
 
+import asyncio
 import contextlib
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from scripts.rehearsal.serving import serve
 from scripts.rehearsal.wire import BODY_LIMIT_BYTES, Answer, Client, Headers, Request
@@ -17,6 +19,8 @@ from scripts.rehearsal.wire import BODY_LIMIT_BYTES, Answer, Client, Headers, Re
 type Message = MutableMapping[str, Any]
 type Receive = Callable[[], Awaitable[Message]]
 type Send = Callable[[Message], Awaitable[None]]
+type Ask = Callable[[Request], Awaitable[Answer]]
+type Front = Callable[[Request, Ask], Awaitable[Answer]]
 
 UPSTREAM_IDLE_LIMIT_S = 2.0  # below uvicorn's own 5 s: a kept connection is rarely one that the service just closed
 PLACEHOLDER = b"<!doctype html><title>502</title><h1>502 Bad Gateway</h1><p>The service is not available."
@@ -52,24 +56,49 @@ class Edge:
 
     `Host` is passed through, so the service sees the public name. Bodies are held whole, up to `BODY_LIMIT_BYTES`.
     An upstream that gives no answer within `answer_limit_s` seconds, or none at all, is a 502 with a placeholder page.
+    `on_request` is waited for while there is no upstream: it wakes a service that sleeps. `front` may answer instead.
     """
 
     def __init__(self, *, answer_limit_s: float = 60.0) -> None:
         self.url = ""
         self.upstreams: tuple[Upstream, ...] = ()
+        self.on_request: Callable[[], Awaitable[None]] | None = None
+        self.front: Front | None = None
         self._client = Client(answer_limit_s=answer_limit_s, idle_limit_s=UPSTREAM_IDLE_LIMIT_S)
         self._turn = 0
         self._answers: dict[str, Answers] = {}
         self._in_flight: Counter[str] = Counter()
         self._stack = contextlib.AsyncExitStack()
+        self._listening = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         self._stack.callback(self._client.close)
-        self.url = await self._stack.enter_async_context(serve(self._serve))
+        self._stack.push_async_callback(self._stop_listening)
+        await self.come_up()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
+
+    async def come_up(self) -> None:
+        """Listen, again at the same place."""
+        await self._stop_listening()
+        self.url = await self._listening.enter_async_context(serve(self._serve, port=urlsplit(self.url).port or 0))
+
+    async def break_connections(self) -> None:
+        """Break off every connection before a byte of an answer.
+
+        So a client meets a wrong certificate, or a name that DNS does not have: it gets no connection to ask on.
+        """
+        await self._stop_listening()
+        port = urlsplit(self.url).port
+        broken = await asyncio.start_server(lambda _, writer: writer.transport.abort(), "127.0.0.1", port)
+        self._listening.push_async_callback(broken.wait_closed)
+        self._listening.callback(broken.close)
+
+    async def _stop_listening(self) -> None:
+        listening, self._listening = self._listening, contextlib.AsyncExitStack()
+        await listening.aclose()
 
     def route_to(self, upstreams: Sequence[Upstream]) -> None:
         """Give all new requests to these upstreams; requests in flight finish where they are."""
@@ -90,11 +119,17 @@ class Edge:
 
     async def _serve(self, scope: Message, receive: Receive, send: Send) -> None:
         body = await _read_body(receive)
-        answer = TOO_LARGE if body is None else await self._answer(_request(scope, body))
+        answer = TOO_LARGE if body is None else await self._answer_in_front(_request(scope, body))
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
         await send({"type": "http.response.body", "body": answer.body})
 
+    async def _answer_in_front(self, request: Request) -> Answer:
+        front = self.front
+        return await (front(request, self._answer) if front else self._answer(request))
+
     async def _answer(self, request: Request) -> Answer:
+        if not self.upstreams and self.on_request:
+            await self.on_request()
         if not (upstreams := self.upstreams):
             return NOT_AVAILABLE
         self._turn += 1

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from scripts.foreign import for_markdown
+from scripts.report import Result
 
 if TYPE_CHECKING:
-    from scripts.rehearsal.command import Played
+    from scripts.rehearsal.play import Played
 
 HEAD = ("drill", "targets", "stopped by", "exit", "serves", "result", "detected", "recovered", "users failed", "")
+
+
+FEW = 5  # drills, of which classes say nothing more
 
 
 def render_table(played: Sequence[Played]) -> str:
@@ -18,7 +23,8 @@ def render_table(played: Sequence[Played]) -> str:
     rows = [HEAD, *(_row(row) for row in played)]
     widths = [max(len(row[place]) for row in rows) for place in range(len(HEAD))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([*lines, _good(played)])
+    groups = ["", render_groups(played)] if len(played) > FEW else []
+    return "\n".join([*lines, *groups, _good(played)])
 
 
 def render_markdown(played: Sequence[Played]) -> str:
@@ -26,7 +32,8 @@ def render_markdown(played: Sequence[Played]) -> str:
     rows = [HEAD, ("---",) * len(HEAD), *(tuple(map(for_markdown, _row(row))) for row in played)]
     table = [f"| {' | '.join(row)} |" for row in rows]
     wrong = [f"- {for_markdown(row.drill.name)}: {for_markdown(line)}" for row in played for line in row.wrong]
-    return "\n".join([f"## {_good(played)}", "", *table, "", *wrong]).rstrip("\n") + "\n"
+    groups = ["### By what is at fault: median and worst", "", render_groups(played)] if len(played) > FEW else []
+    return "\n".join([f"## {_good(played)}", "", *groups, *table, "", *wrong]).rstrip("\n") + "\n"
 
 
 def _good(played: Sequence[Played]) -> str:
@@ -60,3 +67,50 @@ def _pair(want: str, seen: str) -> str:
 
 def _seconds(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f} s"
+
+
+GROUP_HEAD = ("at fault", "as stated", "detected", "recovered", "beyond the platform's own", "users failed, worst")
+
+
+def render_groups(played: Sequence[Played]) -> str:
+    """Give a row for each class of fault, median and worst, and what counts most: false greens and false rollbacks."""
+    rows = [_group_row(name, rows) for name, rows in _by_group(played).items()]
+    lines = [f"| {' | '.join(row)} |" for row in (GROUP_HEAD, ("---",) * len(GROUP_HEAD), *rows)]
+    greens, returns = (sum(map(wrong, played)) for wrong in (is_false_green, is_false_rollback))
+    return "\n".join([*lines, "", f"False greens: {greens}. False rollbacks: {returns}.", ""])
+
+
+def is_false_green(row: Played) -> bool:
+    """Whether a release passed that must not."""
+    return row.drill.expected.exit_code != 0 and row.seen.exit_code == 0
+
+
+def is_false_rollback(row: Played) -> bool:
+    """Whether a release was taken back that must not."""
+    kept = {Result.ROLLED_OUT, Result.SUPERSEDED}
+    return row.drill.expected.result in kept and row.seen.result is Result.ROLLED_BACK
+
+
+def _by_group(played: Sequence[Played]) -> Mapping[str, list[Played]]:
+    groups: dict[str, list[Played]] = {}
+    for row in played:
+        groups.setdefault(row.drill.group, []).append(row)
+    return groups
+
+
+def _group_row(name: str, rows: Sequence[Played]) -> tuple[str, ...]:
+    back = [row.seen for row in rows if row.seen.recovered_s is not None]
+    worst = max(rows, key=lambda row: row.seen.user_failures)
+    return (
+        name,
+        f"{sum(not row.wrong for row in rows)} of {len(rows)}",
+        _median_and_worst([row.seen.detected_s for row in rows]),
+        _median_and_worst([seen.recovered_s for seen in back]),
+        _median_and_worst([(seen.recovered_s or 0) - (seen.platform_rollback_s or 0) for seen in back]),
+        f"{worst.seen.user_failures} of {worst.seen.user_requests} ({worst.drill.name})",
+    )
+
+
+def _median_and_worst(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return f"{statistics.median(known):.1f} s, {max(known):.1f} s" if known else "-"

@@ -31,11 +31,17 @@ class Kit:
 
     repository: Path
     artifact: Artifact
+    environment: Mapping[str, str]  # that it was built in
 
     @property
     def cli_version(self) -> str:
         """The version of the real CLI that built it."""
         return self.artifact.cli
+
+    async def of_another(self, root: Path, repository: Path, commit: Sha, folder: Path) -> Kit:
+        """Build another commit as the one that serves."""
+        await asyncio.to_thread(folder.mkdir)
+        return await prepare(root, repository, commit, folder, self.environment, lambda _: None)
 
     @property
     def node_options(self) -> str:
@@ -82,7 +88,7 @@ async def prepare(
             means="A rehearsal starts from a release that serves.",
             next_step="mend it, or rehearse with --targets render",
         )
-    return Kit(repository, built.artifact)
+    return Kit(repository, built.artifact, environment)
 
 
 async def _install(install: Path, folder: Path, environment: Mapping[str, str], say: Callable[[str], None]) -> None:

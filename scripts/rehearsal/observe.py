@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Protocol
 
 from scripts.journal import Event, Kind
-from scripts.rehearsal.drills import Drill, Expected
+from scripts.rehearsal.book.drill import Drill, Expected
 from scripts.rehearsal.runner import BUILD, Ran
 from scripts.release import Stage
 from scripts.report import Result, judge_result
@@ -53,6 +53,7 @@ class SiteFacts:
     platform: Sequence[PlatformEvent]
     rollbacks: frozenset[str]
     first_answer_s: float | None  # the candidate's, to any user
+    first_failure_s: float | None = None  # that a user met from then on
     user_requests: int = 0
     user_failures: int = 0
     lingered: bool = True
@@ -67,6 +68,10 @@ class Facts:
     sites: Sequence[SiteFacts]
     ran: Sequence[Ran]
     journal: Sequence[Event]
+    words: Mapping[str, str] = field(default_factory=dict)  # of other commits than these two
+    fault_came: bool = True
+    said: str = ""  # by the stages
+    troubles: Sequence[str] = ()  # that no drill may have, such as a secret in a file
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -91,7 +96,7 @@ class Seen:
 
 def observe(facts: Facts, where: str | None = None) -> Seen:
     """Give what a drill showed; `where` is the target with the fault."""
-    words = {facts.baseline: "baseline", facts.candidate: "candidate"}
+    words = {facts.baseline: "baseline", facts.candidate: "candidate", **facts.words}
     return Seen(
         stage=next((row.stage for row in facts.ran if row.exit_code != 0), None),
         exit_code=run_exit_code(facts.ran),
@@ -108,13 +113,12 @@ def observe(facts: Facts, where: str | None = None) -> Seen:
 def run_exit_code(ran: Sequence[Ran]) -> int:
     """Give the one code of a run: 13 if that is the last word, else the first failure; of a lost run `recover`'s."""
     codes = [row.exit_code for row in ran]
-    if codes[-1] == 13 or any(code < 0 for code in codes):
-        return codes[-1]
-    return next((code for code in codes if code != 0), 0)
+    first = next((code for code in codes if code != 0), 0)
+    return codes[-1] if codes[-1] == 13 or first < 0 else first
 
 
 def _detected_s(facts: Facts, where: str | None) -> float | None:
-    """Seconds from the first moment at which the fault could be seen to the verdict that stopped the release."""
+    """Seconds from the first failure that a user met of the candidate, else from its first answer, to the verdict."""
     decided = _decided_at(facts)
     if decided is None:
         return None
@@ -125,7 +129,7 @@ def _detected_s(facts: Facts, where: str | None) -> float | None:
 
 def _visible_s(site: SiteFacts, candidate: str) -> float | None:
     if site.first_answer_s is not None:
-        return site.first_answer_s
+        return site.first_failure_s or site.first_answer_s
     own = (row for row in site.platform if row.commit == candidate and row.kind in {LIVE, FAILED})
     return next((row.monotonic_s for row in own), None)
 
@@ -183,12 +187,17 @@ def compare(drill: Drill, facts: Facts, seen: Seen) -> list[str]:
     for site in facts.sites:
         if seen.serving[site.name] != want.serving_on(site.name):
             wrong.append(f"{site.name}: expected the {want.serving_on(site.name)}, saw {seen.serving[site.name]}")
-        if site.serving_before != facts.baseline:
+        if site.serving_before != (None if drill.setting.first else facts.baseline):
             wrong.append(f"{site.name}: the old release did not serve at the start")
         if not site.lingered:
             wrong.append(f"{site.name}: what serves changed by itself after the end")
         if site.user_requests == 0 and want.stage != BUILD:
             wrong.append(f"{site.name}: no user asked for anything, so nothing is known of them")
+    if not facts.fault_came:
+        wrong.append("the release ended before the fault came")
+    wrong += facts.troubles
+    if want.told not in facts.said:
+        wrong.append(f"the release did not say {want.told!r}")
     return wrong + _limits_broken(want, seen)
 
 

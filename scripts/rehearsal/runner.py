@@ -6,15 +6,15 @@ The stages are the real command line. Nothing here knows whether the release is 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import re
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from scripts.rehearsal.children import Child, end_child, start_child
@@ -23,6 +23,7 @@ from scripts.release import STAGES, Stage
 PACKAGE = Path(__file__).resolve().parents[1]
 STAGE_LIMIT_S = 120.0
 END_LIMIT_S = 3.0
+MOST_RECOVERS = 2
 COVERAGE = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
 FOR_BUILDS = re.compile(r"(UV|PIP)_[A-Z0-9_]+|HTTPS?_PROXY|https?_proxy|SSL_CERT_(FILE|DIR)")  # a way to the packages
 BUILD = "build"
@@ -37,6 +38,11 @@ class Ran:
     start_s: float
     end_s: float
 
+    @property
+    def lost(self) -> bool:
+        """Whether it was killed, and its machine is gone with it."""
+        return self.exit_code == -signal.SIGKILL
+
 
 @dataclass(frozen=True)
 class Runner:
@@ -50,6 +56,11 @@ class Runner:
     python: str = sys.executable
     builds: bool = False  # a function is built first, as the job `build` does
     node_options: str = ""
+    keeps_artifacts: bool = True  # the baseline's upload, that another machine goes on from
+    variables: Mapping[str, str] = field(default_factory=dict)  # of the machine, beyond the secrets
+    interludes: dict[Stage, Callable[[], Awaitable[None]]] = field(default_factory=dict)  # before a stage begins
+    processes: dict[str, int] = field(default_factory=dict)  # what runs now: by verb, the process id
+    started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
 
     @property
     def state(self) -> Path:
@@ -66,29 +77,37 @@ class Runner:
         """Everything that the stages printed."""
         return self.folder / "stages.log"
 
-    async def release(self, commit: str, kill_in: Stage | None, kill_after_s: float) -> list[Ran]:
-        """Do what the workflow does: build, release, `recover` where that failed; `kill_in` loses the machine there."""
+    async def release(self, commit: str) -> list[Ran]:
+        """Do what the workflow does: build, release, and where that fails roll back and recover."""
         self.folder.mkdir(parents=True, exist_ok=True)
         rows = [await self.build(commit)] if self.builds else []
         if rows and rows[0].exit_code != 0:
             return rows
         for stage in STAGES:
-            kill_s = kill_after_s if stage is kill_in else None
-            words = ["--commit", commit] if stage is Stage.PLAN else []
-            rows.append(await self.run(stage, *words, kill_after_s=kill_s))
+            rows.append(await self.run(stage, *(["--commit", commit] if stage is Stage.PLAN else [])))
             if stage is Stage.PLAN:
-                self._save_baseline()
+                self._keep("baseline")
             if rows[-1].exit_code != 0:
+                rows += await self._recover(commit, lost=rows[-1].lost)
                 break
-        if rows[-1].exit_code == 0:
-            await self.run(Stage.REPORT)
-            return rows
-        if rows[-1].exit_code == -signal.SIGKILL:
-            self._lose_machine()
-        else:
-            rows.append(await self.run(Stage.ROLLBACK))
-        rows.append(await self.run(Stage.RECOVER))
         await self.run(Stage.REPORT)
+        return rows
+
+    async def _recover(self, commit: str, *, lost: bool) -> list[Ran]:
+        """Do what is left after a failure: the job's own rollback, unless its machine is lost, then the job `recover`.
+
+        That one begins on another machine, with what was kept. Where it is lost too, somebody starts it again.
+        """
+        rows = [] if lost else [await self.run(Stage.ROLLBACK)]
+        if not (lost or rows[-1].lost):
+            self._keep("release")
+        shutil.rmtree(self.state, ignore_errors=True)
+        fetched = "success" if self.keeps_artifacts else "failure"
+        words = ["--commit", commit, "--kept", str(self.folder / "kept"), "--fetched", fetched]
+        for _ in range(MOST_RECOVERS):
+            rows.append(await self.run(Stage.RECOVER, *words))
+            if not rows[-1].lost:
+                break
         return rows
 
     async def build(self, commit: str) -> Ran:
@@ -96,40 +115,39 @@ class Runner:
         words = ["--config", str(self.config), "--commit", commit, "--output", str(self.built), "--json"]
         passed_on = {name: value for name, value in os.environ.items() if FOR_BUILDS.fullmatch(name)}
         home = os.environ.get("HOME", str(self.folder))  # where uv keeps what it downloaded, and pip its settings
-        return await self._run_verb(BUILD, words, {**self._environment({}), **passed_on, "HOME": home}, None)
+        return await self._run_verb(BUILD, words, {**self._environment({}), **passed_on, "HOME": home})
 
-    async def run(self, stage: Stage, *words: str, kill_after_s: float | None = None) -> Ran:
-        """Run one stage to its end, or kill it after that many seconds; what it prints is passed on as it comes."""
+    async def run(self, stage: Stage, *words: str) -> Ran:
+        """Run one stage to its end; what it prints is passed on as it comes."""
+        if stage in self.interludes:
+            await self.interludes[stage]()
         options = ["--config", str(self.config), "--state", str(self.state), "--json"]
         if stage in {Stage.PLAN, Stage.DEPLOY}:
             options += ["--build", str(self.built)]
-        return await self._run_verb(stage, [*options, *words], self._environment(self.secrets), kill_after_s)
+        given = {**self._environment(self.secrets), "SLIPWAY_RUN_STARTED": self.started_at, **self.variables}
+        return await self._run_verb(stage, [*options, *words], given)
 
-    async def _run_verb(
-        self, verb: str, words: list[str], environment: Mapping[str, str], kill_after_s: float | None
-    ) -> Ran:
+    async def _run_verb(self, verb: str, words: list[str], environment: Mapping[str, str]) -> Ran:
         start_s = time.monotonic()
         command = [self.python, str(PACKAGE), verb, *words]
         seen = self.log.stat().st_size if self.log.exists() else 0
         child = await start_child(command, environment=environment, folder=self.checkout, log=self.log)
+        self.processes[verb] = child.process.pid
         try:
             async with asyncio.timeout(STAGE_LIMIT_S):
-                await self._follow(child, seen, kill_after_s)
+                await self._follow(child, seen)
         finally:
+            del self.processes[verb]
             await end_child(child, END_LIMIT_S)  # it may have the CLI running, in a group of its own
         code = child.process.returncode
         return Ran(verb, -signal.SIGKILL if code is None else code, start_s, time.monotonic())
 
-    async def _follow(self, child: Child, seen: int, kill_after_s: float | None) -> None:
+    async def _follow(self, child: Child, seen: int) -> None:
         ending = asyncio.ensure_future(child.process.wait())
-        kill_at = time.monotonic() + kill_after_s if kill_after_s is not None else None
         try:
             while not ending.done():
                 await asyncio.wait({ending}, timeout=0.1)
                 seen = self._pass_on(seen)
-                if kill_at is not None and time.monotonic() >= kill_at:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.killpg(child.process.pid, signal.SIGKILL)
         finally:
             ending.cancel()
 
@@ -159,10 +177,7 @@ class Runner:
             **secrets,
         }
 
-    def _save_baseline(self) -> None:
-        """Keep what the workflow uploads after `plan`: all that another machine will have."""
-        shutil.copytree(self.state, self.folder / "uploaded", dirs_exist_ok=True)
-
-    def _lose_machine(self) -> None:
-        shutil.rmtree(self.state)
-        shutil.copytree(self.folder / "uploaded", self.state)
+    def _keep(self, name: str) -> None:
+        """Keep what the workflow uploads at that moment: all that another machine will have."""
+        if self.keeps_artifacts and self.state.is_dir():
+            shutil.copytree(self.state, self.folder / "kept" / name)

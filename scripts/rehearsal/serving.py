@@ -29,9 +29,9 @@ class _QuietServer(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serve(app: Any) -> AsyncIterator[str]:
-    """Serve an ASGI application and yield its URL; ends within about `STOP_LIMIT_S` seconds."""
-    listener = _listen()
+async def serve(app: Any, *, port: int = 0) -> AsyncIterator[str]:
+    """Serve an ASGI application and yield its URL; ends within about `STOP_LIMIT_S` seconds. Port 0: a free one."""
+    listener = _listen(port)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     server = _QuietServer(_settings(app))
     running = asyncio.create_task(server.serve(sockets=[listener]))
@@ -44,11 +44,11 @@ async def serve(app: Any) -> AsyncIterator[str]:
         listener.close()
 
 
-def _listen() -> socket.socket:
+def _listen(port: int) -> socket.socket:
     # Without the protocol asyncio does not switch Nagle's algorithm off, and every other answer takes 40 ms longer.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("127.0.0.1", 0))
+    listener.bind(("127.0.0.1", port))
     return listener
 
 

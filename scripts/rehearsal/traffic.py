@@ -124,6 +124,11 @@ class Traffic:
         ordered = sorted(self._outcomes, key=_second)
         return tuple(_summed(second, outcomes) for second, outcomes in itertools.groupby(ordered, key=_second))
 
+    def first_failure_since(self, begin_s: float | None) -> float | None:
+        """Give when the first request was due that failed, of those from a moment on; None for none, or no moment."""
+        failed = (row.sent_s for row in self._outcomes if row.failure and begin_s is not None and row.sent_s >= begin_s)
+        return min(failed, default=None)
+
     def failures_between(self, start_s: float, end_s: float) -> int:
         """Count the failures among requests that were due from `start_s` until before `end_s` (monotonic seconds)."""
         return sum(1 for outcome in self._outcomes if outcome.failure and start_s <= outcome.sent_s < end_s)

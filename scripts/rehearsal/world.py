@@ -16,16 +16,16 @@ import tomli_w
 from scripts.config import SECRET_IN_HEADER, TARGETS, Config, parse
 from scripts.errors import ConfigError
 from scripts.probe import VERSION
+from scripts.rehearsal.book.drill import Drill
 from scripts.rehearsal.clone import commit_change, make_clone
 from scripts.rehearsal.clouds.render import RenderCloud, Times
 from scripts.rehearsal.clouds.vercel import VercelCloud, VercelTimes
-from scripts.rehearsal.drills import Drill
 from scripts.rehearsal.edge import Edge
 from scripts.rehearsal.kit import Kit, included
 from scripts.rehearsal.traffic import Endpoint
+from scripts.release import Sha
 
 SCALE = 1 / 120  # of the platform's own times
-USERS_PER_S = 50.0
 
 # The windows of a real release, shortened; the code is the same.
 WINDOWS: Mapping[str, Mapping[str, float]] = {
@@ -61,11 +61,17 @@ class World:
     config: Path
     secrets: Mapping[str, str]
     endpoints: tuple[Endpoint, ...]
+    outage: Path  # where this file is, a release that was made to need it fails
 
     @property
     def cloud(self) -> RenderCloud:
         """The emulated Render."""
         return next(site.cloud for site in self.sites if isinstance(site.cloud, RenderCloud))
+
+    @property
+    def vercel(self) -> VercelCloud:
+        """The emulated Vercel."""
+        return next(site.cloud for site in self.sites if isinstance(site.cloud, VercelCloud))
 
 
 @asynccontextmanager
@@ -76,6 +82,10 @@ async def build(root: Path, folder: Path, drill: Drill, kit: Kit | None = None) 
     """
     clone = folder / "clone"
     baseline = await make_clone(kit.repository if kit else root, clone)
+    outage = folder / "outage"
+    if drill.setting.old:
+        baseline = await commit_change(clone, "the old release", drill.setting.old(outage))
+        kit = await kit.of_another(root, clone, Sha(baseline), folder / "old") if kit else None
     candidate = await commit_change(clone, drill.name, drill.change, drill.file)
     async with contextlib.AsyncExitStack() as stack:
         render, given, section = await _open_render(stack, root, clone, folder, drill)
@@ -85,12 +95,13 @@ async def build(root: Path, folder: Path, drill: Drill, kit: Kit | None = None) 
             vercel, its_own, section = await _open_vercel(stack, folder, drill)
             sections["vercel"] = {**section, "include": list(included(root / "slipway.toml"))}
             sites, given = [*sites, vercel], given | its_own
-        table = with_sections(root / "slipway.toml", sections, drill.settings)
+        table = with_sections(root / "slipway.toml", sections, drill.windows)
         path = folder / "slipway.toml"
         path.write_text(tomli_w.dumps(table), encoding="utf-8")
-        await _serve_baseline(sites, baseline, kit)
+        if not drill.setting.first:
+            await _serve_baseline(sites, baseline, kit)
         endpoints = users_endpoints(parse(table))
-        yield World(baseline, candidate, clone, tuple(sites), path, given, endpoints)
+        yield World(baseline, candidate, clone, tuple(sites), path, given, endpoints, outage)
 
 
 async def _open_render(
@@ -108,6 +119,10 @@ async def _open_render(
         api_key=api_key,
         hook_key=secrets.token_hex(16),
         requirements=(root / "requirements.txt").read_text(encoding="utf-8"),
+        keep_artifacts=drill.setting.keep_artifacts,
+        instances=drill.setting.instances,
+        overlap=drill.setting.overlap,
+        reads_per_minute=drill.setting.reads_per_minute,
     )
     await stack.enter_async_context(cloud)
     given = {"RENDER_DEPLOY_HOOK_URL": cloud.hook_url, "RENDER_API_KEY": api_key}

@@ -22,7 +22,7 @@ class Scenario:
     noise: Mapping[str, float] = field(default_factory=dict)  # what differs from the usual noise
 
 
-PAIRED = (True,)
+PAIRED = (True,)  # without the old release beside it nothing is said about times
 SLOWLY = (10,)
 SCENARIOS = (
     Scenario("no change", Fault(), bad=False),
@@ -52,10 +52,10 @@ SCENARIOS = (
         bad=False,
         rates=SLOWLY,
     ),
-    Scenario("drift of ±50 %", Fault(), bad=False, rates=SLOWLY, noise={"drift": 0.5}),
-    Scenario("what lasts for seconds, ±10 %", Fault(), bad=False, rates=SLOWLY, noise={"wobble": 0.1}),
-    Scenario("a third takes ×4 in both", Fault(), bad=False, rates=SLOWLY, noise={"heavy": 0.33}),
-    Scenario("slow start: ×4 for 4 s", Fault(times=4.0, to_s=4.0), bad=False, rates=SLOWLY),
+    Scenario("drift of ±50 %", Fault(), bad=False, paired=PAIRED, rates=SLOWLY, noise={"drift": 0.5}),
+    Scenario("what lasts for seconds, ±10 %", Fault(), bad=False, paired=PAIRED, rates=SLOWLY, noise={"wobble": 0.1}),
+    Scenario("a third takes ×4 in both", Fault(), bad=False, paired=PAIRED, rates=SLOWLY, noise={"heavy": 0.33}),
+    Scenario("slow start: ×4 for 4 s", Fault(times=4.0, to_s=4.0), bad=False, paired=PAIRED, rates=SLOWLY),
     Scenario("an outage of 2 s", Fault(errors=1.0, from_s=12.0, to_s=14.0), bad=False, rates=SLOWLY),
 )
 BY_NAME: Mapping[str, Scenario] = {row.name: row for row in SCENARIOS}

@@ -13,8 +13,9 @@ from scripts.config import Config, parse
 from scripts.console import Console
 from scripts.errors import ConfigError, UsageError
 from scripts.journal import Event, Kind
+from scripts.rehearsal.book import DRILLS, choose
+from scripts.rehearsal.book.drill import BOTH
 from scripts.rehearsal.command import choose_targets
-from scripts.rehearsal.drills import BOTH, DRILLS, choose
 from scripts.rehearsal.kit import included
 from scripts.rehearsal.observe import Facts, SiteFacts, compare, observe
 from scripts.rehearsal.runner import BUILD, Ran

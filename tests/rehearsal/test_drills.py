@@ -16,11 +16,13 @@ from typing import Any
 import pytest
 
 from scripts.console import Console
-from scripts.rehearsal.clone import commit_change, harmless
-from scripts.rehearsal.command import Played, open_kit, play, release_in
-from scripts.rehearsal.drills import BLOCKED, DRILLS, Drill
+from scripts.rehearsal.book import DRILLS
+from scripts.rehearsal.book.drill import Drill, never_started
+from scripts.rehearsal.clone import commit_change
+from scripts.rehearsal.command import open_kit
 from scripts.rehearsal.kit import Kit, lacks
 from scripts.rehearsal.observe import compare, observe
+from scripts.rehearsal.play import Played, play, release_in
 from scripts.rehearsal.runner import Runner
 from scripts.rehearsal.world import build
 from scripts.release import Stage
@@ -125,7 +127,7 @@ def release_python(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.mark.slow
 def test_release_path_needs_only_its_own_lock(release_python: str, tmp_path: Path) -> None:
     """With only scripts/requirements.txt, and the service's requirements broken, a release is blocked and proven so."""
-    drill = Drill("broken-lock", "the service's requirements cannot be installed", harmless, BLOCKED)
+    drill = Drill("broken-lock", "the service's requirements cannot be installed", never_started(Stage.DEPLOY))
 
     async def run() -> tuple[list[tuple[str, int]], str | None, str]:
         async with build(ROOT, tmp_path, drill) as world:
@@ -136,7 +138,7 @@ def test_release_path_needs_only_its_own_lock(release_python: str, tmp_path: Pat
             runner = Runner(
                 world.clone, world.config, tmp_path / "runner", world.secrets, lambda _: None, release_python
             )
-            ran = await runner.release(world.candidate, None, 0)
+            ran = await runner.release(world.candidate)
             return [(row.stage, row.exit_code) for row in ran], world.cloud.serving_commit, world.baseline
 
     ran, serving, baseline = asyncio.run(run())
@@ -160,7 +162,7 @@ def test_release_without_api_key(name: str, ran: list[int], serves: str, tmp_pat
         async with build(ROOT, tmp_path, drill) as world:
             hook_only = {key: value for key, value in world.secrets.items() if key != "RENDER_API_KEY"}
             runner = Runner(world.clone, world.config, tmp_path / "runner", hook_only, print)
-            stages = await runner.release(world.candidate, None, 0)
+            stages = await runner.release(world.candidate)
             await asyncio.sleep(drill.linger_s)
             return [row.exit_code for row in stages], world.cloud.serving_commit, getattr(world, serves)
 

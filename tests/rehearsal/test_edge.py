@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from scripts.rehearsal.edge import Edge
+from scripts.rehearsal.fronts import PAGE, always, caching, limiting
 from scripts.rehearsal.traffic import Endpoint, Traffic
 from scripts.rehearsal.wire import BODY_LIMIT_BYTES
 from tests.rehearsal.upstreams import echo, nowhere, raw, read_head
@@ -199,5 +200,78 @@ def test_an_upstream_that_drops_kept_connections_fails_no_request(answers_per_co
             async with Traffic(edge.url, [Endpoint("/")], 200.0) as traffic:
                 await asyncio.sleep(0.6)
             assert (traffic.failures, traffic.requests > 90) == (0, True)
+
+    asyncio.run(rehearse())
+
+
+def test_broken_connections_and_back() -> None:
+    """Who connects gets nothing at all, while it is broken; afterwards the same URL answers again."""
+
+    async def rehearse() -> None:
+        async with Edge() as edge, echo() as upstream, httpx.AsyncClient(trust_env=False) as client:
+            edge.route_to([upstream])
+            url = edge.url
+            assert (await client.get(url)).status_code == 200
+            await edge.break_connections()
+            for _ in range(3):
+                with pytest.raises(httpx.TransportError):
+                    await client.get(url)
+            await edge.come_up()
+            assert edge.url == url
+            assert (await client.get(url)).status_code == 200
+
+    asyncio.run(rehearse())
+
+
+def test_a_request_waits_for_what_it_wakes() -> None:
+    """While there is no upstream a request wakes the service, and is answered by it."""
+
+    async def rehearse() -> None:
+        async with Edge() as edge, echo() as upstream, httpx.AsyncClient(trust_env=False) as client:
+
+            async def wake() -> None:
+                await asyncio.sleep(0.1)
+                edge.route_to([upstream])
+
+            assert (await client.get(edge.url)).status_code == 502
+            edge.on_request = wake
+            assert (await client.get(edge.url)).status_code == 200
+
+    asyncio.run(rehearse())
+
+
+@pytest.mark.parametrize("tells_age", [True, False])
+def test_a_cache_in_front(tells_age: bool) -> None:
+    """What was answered once is answered again, whatever the parameters; of a POST nothing is kept, nor afterwards."""
+
+    async def rehearse() -> None:
+        async with Edge() as edge, echo() as upstream, httpx.AsyncClient(trust_env=False) as client:
+            edge.route_to([upstream])
+            edge.front = caching(0.5, tells_age=tells_age)
+            first, again = [(await client.get(f"{edge.url}/a?q={number}")).json()["target"] for number in (1, 2)]
+            assert first == again == "/a?q=1"
+            answer = await client.get(f"{edge.url}/a")
+            assert ("age" in answer.headers) is tells_age
+            assert (await client.post(f"{edge.url}/a?q=3")).json()["target"] == "/a?q=3"
+            await asyncio.sleep(0.5)
+            assert (await client.get(f"{edge.url}/a?q=4")).json()["target"] == "/a?q=4"
+
+    asyncio.run(rehearse())
+
+
+def test_a_limit_in_front() -> None:
+    """Beyond its rate one client gets 429, and others do not."""
+
+    async def rehearse() -> None:
+        async with Edge() as edge, echo() as upstream, httpx.AsyncClient(trust_env=False) as client:
+            edge.route_to([upstream])
+            edge.front = limiting(2, b"slipway")
+            await asyncio.sleep(1 - time.monotonic() % 1)  # so that all come in the same second
+            mine = [(await client.get(edge.url, headers={"user-agent": "slipway/1"})).status_code for _ in range(4)]
+            others = [(await client.get(edge.url)).status_code for _ in range(4)]
+            assert (mine, others) == ([200, 200, 429, 429], [200] * 4)
+            edge.front = always(PAGE)
+            answer = await client.get(f"{edge.url}/version")
+            assert (answer.status_code, answer.headers["content-type"][:9]) == (200, "text/html")
 
     asyncio.run(rehearse())

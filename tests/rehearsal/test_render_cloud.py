@@ -40,8 +40,8 @@ def test_hook_ships_a_commit(tmp_path: Path) -> None:
                 Kind.BUILD_STARTED,
                 Kind.UPDATE_STARTED,
                 Kind.INSTANCE_STARTED,
-                Kind.LIVE,
                 Kind.TRAFFIC_SWITCHED,
+                Kind.LIVE,
             ]
 
     asyncio.run(rehearse())

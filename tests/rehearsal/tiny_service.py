@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from scripts.rehearsal.clouds.render import Deploy, Event, Faults, Kind, RenderCloud, Times
+from scripts.rehearsal.clouds.render import Deploy, Event, Faults, Kind, Overlap, RenderCloud, Times
 from scripts.rehearsal.edge import Edge
 
 API_KEY = "rnd_key"
@@ -129,6 +129,7 @@ QUICK = Times(
     restart_after_s=0.8,
     drain_s=0.3,
     shutdown_delay_s=0.6,
+    wake_s=0.3,
 )
 
 
@@ -178,7 +179,14 @@ class Tiny:
 
 @contextlib.asynccontextmanager
 async def tiny_cloud(
-    folder: Path, *, times: Times = QUICK, requirements: str = "", keep_artifacts: int = 2
+    folder: Path,
+    *,
+    times: Times = QUICK,
+    requirements: str = "",
+    keep_artifacts: int = 2,
+    instances: int = 1,
+    overlap: Overlap = Overlap.WAIT,
+    reads_per_minute: int = 400,
 ) -> AsyncIterator[Tiny]:
     """Serve an empty repository from an emulated Render, below a folder that may already hold the repository."""
     path = folder / "repository"
@@ -196,6 +204,9 @@ async def tiny_cloud(
             hook_key=HOOK_KEY,
             requirements=requirements,
             keep_artifacts=keep_artifacts,
+            instances=instances,
+            overlap=overlap,
+            reads_per_minute=reads_per_minute,
         ) as cloud,
         httpx.AsyncClient(trust_env=False) as client,
     ):

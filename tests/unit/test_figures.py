@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from scripts.rehearsal.command import Played
-from scripts.rehearsal.drills import DRILLS
+from scripts.rehearsal.book import DRILLS
 from scripts.rehearsal.figures import HEAD, render_markdown, render_table
 from scripts.rehearsal.observe import Facts, Seen, SiteFacts
+from scripts.rehearsal.play import Played
 from tests.unit.journals import NASTY
 
 GOOD = next(drill for drill in DRILLS if drill.name == "good")

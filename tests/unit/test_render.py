@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from scripts.client import RETRIES, Client
 from scripts.clock import Deadline
-from scripts.errors import ConfigError, OutcomeUnknown, PlatformError, PlatformUnreachable, SlipwayError
+from scripts.errors import (
+    ConfigError,
+    OutcomeUnknown,
+    PlatformError,
+    PlatformUnreachable,
+    SlipwayError,
+    UnknownState,
+)
 from scripts.platforms.render import HOOK, KEY, STATES, Render, service_in_hook
 from scripts.redaction import Secret
 from scripts.release import Baseline, Deployment, DeployState, Sha
@@ -69,7 +76,7 @@ def refused(kind: type[SlipwayError], words: str = "") -> Iterator[list[SlipwayE
     found: list[SlipwayError] = []
     with pytest.raises(kind, match=words or None) as caught:
         yield found
-    assert caught.type is kind
+    assert caught.type in {kind, UnknownState if kind is PlatformError else kind}
     assert HOOK_KEY not in tell(caught.value)
     assert API_KEY not in tell(caught.value)
     found.append(caught.value)
@@ -203,7 +210,7 @@ def test_every_status_is_read(status: str, state: DeployState) -> None:
 @pytest.mark.parametrize("status", ["exploded", "LIVE", "", None, 5, ["live"]])
 def test_an_unknown_status_fails_at_once(status: object) -> None:
     """A status that is not known is not waited for, and the message says which and of which deploy."""
-    with refused(PlatformError, "status that is not known") as told:
+    with refused(UnknownState, "status that is not known") as told:
         render(Script(Reply(json=deploy_row(status=status)))).fetch_deployment("dep-1", soon())
     assert "dep-1" in told[0].what
     assert repr(status) in told[0].what
@@ -435,11 +442,40 @@ def test_a_rollback_stands_when_auto_deploy_cannot_be_turned_off(lines: list[Lin
 
 @pytest.mark.parametrize(("status", "kind"), [row for row in REFUSALS if row[0] < 500])
 def test_a_rollback_that_is_refused(status: int, kind: type[SlipwayError]) -> None:
-    """A rollback that the API refuses is an error, never a deployment."""
+    """A rollback that the API refuses is an error where nothing else is possible, never a deployment."""
     no = [Reply(status, json={"message": "no such artifact"})] * (TRIES if status == 429 else 1)
     script = Script(Reply(json={}), *no)
     with refused(kind, "rolling back: answered"):
+        render(script).roll_back(baseline(None), soon())
+
+
+@pytest.mark.parametrize("status", [400, 404, 410])
+def test_a_build_that_is_not_kept_is_built_anew(status: int) -> None:
+    """What the platform does not roll back to is deployed by the hook from its commit, and that is said."""
+    script = Script(Reply(json={}), Reply(status, json={"message": "gone"}), Reply(json={"deploy": {"id": "dep-4"}}))
+    deployment, warning = render(script).roll_back(baseline(), soon())
+    assert deployment == Deployment("dep-4", OLD, DeployState.QUEUED)
+    assert "built anew from its commit" in warning
+    assert str(script.requests[-1].url) == f"{HOOK_URL}&ref={OLD}"
+
+
+@pytest.mark.parametrize(("status", "kind"), [(401, ConfigError), (403, ConfigError), (409, PlatformError)])
+def test_a_rollback_that_is_forbidden_is_not_tried_otherwise(status: int, kind: type[SlipwayError]) -> None:
+    """Only what says that there is nothing to go back to is a reason to build it anew."""
+    script = Script(Reply(json={}), Reply(status))
+    with refused(kind, "rolling back: answered"):
         render(script).roll_back(baseline(), soon())
+    assert len(script.requests) == 2
+
+
+def test_the_hook_is_what_is_left_without_the_api() -> None:
+    """The blind platform sees nothing, and goes back by the hook; without a key there is nothing more blind."""
+    script = Script(Reply(json={"deploy": {"id": "dep-4"}}))
+    blind = render(script).blind
+    assert blind is not None
+    assert blind.fetch_history(soon()) is None
+    assert blind.roll_back(baseline(), soon())[0].id == "dep-4"
+    assert blind.blind is None
 
 
 @pytest.mark.parametrize("status", [500, 502, 504])

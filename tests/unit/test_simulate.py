@@ -2,12 +2,14 @@
 
 import json
 import math
+import time
 from itertools import islice
 from math import comb
 
 import pytest
 
 from scripts.cli import main
+from scripts.judging.judge import Judge, Limits
 from scripts.simulating.scenarios import SCENARIOS
 from scripts.simulating.table import Setting, bounds, play, settings
 from scripts.simulating.world import BASELINE_S, ENDPOINTS_MS, NOISES, Fault, World
@@ -102,3 +104,17 @@ def test_nothing_to_simulate(capsys: pytest.CaptureFixture[str], words: tuple[st
     """A number of runs that is none, or a name that no line has, ends with exit 2 and the next step."""
     assert main(["simulate", *words], {}) == 2
     assert "error" in capsys.readouterr().err
+
+
+def test_the_judge_costs_less_than_a_hundredth_of_a_core() -> None:
+    """At 50 probes a second, and as many of the old release beside them, a second of a watch takes at most 10 ms."""
+    world = World(NOISES["harsh"], Fault(), rate_per_s=50, paired=True, seed="cost")
+    judge = Judge(tuple(ENDPOINTS_MS), Limits())
+    judge.learn(world.baseline())
+    blocks = list(islice(world.seconds(), 120))
+    begin_s = time.process_time()
+    for number, block in enumerate(blocks, 1):
+        judge.observe(float(number), block)
+    share = (time.process_time() - begin_s) / len(blocks)
+    print(f"the judge takes {share:.2%} of a core at 50 pairs a second")  # noqa: T201 - seen with -s
+    assert share <= 0.01

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from scripts.__main__ import read_installed, read_pins
-from scripts.rehearsal.clone import Change, harmless
+from scripts.rehearsal.changes import Change, harmless
 from scripts.rehearsal.clouds.render import Trigger
 from scripts.rehearsal.clouds.render_values import AutoDeploy
 from scripts.report import Result

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.rehearsal.clone import harmless
+from scripts.rehearsal.changes import harmless
 from scripts.rehearsal.clouds.render import Trigger
 from scripts.rehearsal.clouds.vercel import Job
 from scripts.report import Result

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scripts.rehearsal.clone import harmless
+from scripts.rehearsal.changes import harmless
 from scripts.rehearsal.clouds.render import Trigger
 from scripts.rehearsal.clouds.render_values import AutoDeploy
 from scripts.report import Result

@@ -17,7 +17,8 @@ from typing import Any
 
 import tomli_w
 
-from scripts.rehearsal.clone import AUTHOR, Change
+from scripts.rehearsal.changes import Change
+from scripts.rehearsal.clone import AUTHOR
 from scripts.rehearsal.clouds.render import Deploy, Faults, RenderCloud, Times, Trigger
 from scripts.rehearsal.commits import git
 from scripts.rehearsal.edge import Edge

@@ -7,20 +7,22 @@ from types import TracebackType
 from typing import Self
 
 from scripts.rehearsal.clouds.render_api import RenderApi
+from scripts.rehearsal.clouds.render_gate import READS_PER_WINDOW
 from scripts.rehearsal.clouds.render_service import RenderService, Settings
-from scripts.rehearsal.clouds.render_values import Deploy, Event, Faults, Kind, Status, Times, Trigger
+from scripts.rehearsal.clouds.render_values import Deploy, Event, Faults, Kind, Overlap, Status, Times, Trigger
 from scripts.rehearsal.edge import Edge
 from scripts.rehearsal.serving import serve
 from scripts.rehearsal.supervisor import Supervisor
 
-__all__ = ["Deploy", "Event", "Faults", "Kind", "RenderCloud", "Status", "Times", "Trigger"]
+__all__ = ["Deploy", "Event", "Faults", "Kind", "Overlap", "RenderCloud", "Status", "Times", "Trigger"]
 
 
 class RenderCloud:
     """Render with one Python web service, connected to a local repository and to an edge.
 
     `folder` takes builds and logs. `requirements` is the text of the requirements.txt that the running environment was
-    installed from. `keep_artifacts` counts the builds that can be rolled back to, the live one included.
+    installed from. `keep_artifacts` counts the builds that can be rolled back to, the live one included. Beyond
+    `reads_per_minute` the API answers 429.
     """
 
     def __init__(
@@ -37,8 +39,12 @@ class RenderCloud:
         service_id: str = "srv-rehearsal00000000000",
         keep_artifacts: int = 2,
         branch: str = "main",
+        instances: int = 1,
+        overlap: Overlap = Overlap.WAIT,
+        reads_per_minute: int = READS_PER_WINDOW,
     ) -> None:
-        self._settings = Settings(service_id, repository.resolve(), branch, keep_artifacts, times)
+        self._settings = Settings(service_id, repository.resolve(), branch, keep_artifacts, times, instances, overlap)
+        self._reads_per_minute = reads_per_minute
         self._supervisor = Supervisor(
             self._settings.repository,
             folder.resolve(),
@@ -47,7 +53,7 @@ class RenderCloud:
             share_databases=True,
         )
         self._edge = edge
-        self._faults = faults
+        self.faults = faults
         self._api_key = api_key
         self._hook_key = hook_key
         self._stack = contextlib.AsyncExitStack()
@@ -57,9 +63,11 @@ class RenderCloud:
         async with contextlib.AsyncExitStack() as stack:
             supervisor = await stack.enter_async_context(self._supervisor)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            self.service = RenderService(self._settings, supervisor, self._edge, self._faults, tasks)
+            self.service = RenderService(self._settings, supervisor, self._edge, self.faults, tasks)
             stack.callback(self.service.close)
-            api = RenderApi(self.service, self._faults, api_key=self._api_key, hook_key=self._hook_key)
+            api = RenderApi(
+                self.service, self.faults, api_key=self._api_key, hook_key=self._hook_key, reads=self._reads_per_minute
+            )
             self.routes = api.routes
             self._url = await stack.enter_async_context(serve(api.app))
             self._stack = stack.pop_all()
@@ -118,6 +126,21 @@ class RenderCloud:
         """Wait until a deploy is in a terminal status."""
         return await self.service.history.ended(deploy_id)
 
+    async def deploy_by_hand(self, commit: str) -> Deploy:
+        """Ask for a deploy as a person does in the dashboard; it is not waited for."""
+        return self.service.request(await self.service.find_commit(commit), Trigger.MANUAL)
+
+    def roll_back_by_hand(self, commit: str) -> Deploy:
+        """Ask for a rollback to a commit that served, as a person does in the dashboard; it is not waited for."""
+        history = self.service.history
+        return self.service.roll_back(
+            next(row.id for row in self.deploys if row.commit.sha == commit and history.was_live(row.id))
+        )
+
     async def suspend(self) -> None:
         """Suspend the service, as its owner can."""
         await self.service.suspend()
+
+    async def sleep(self) -> None:
+        """Let the service fall asleep, as a free one does; the next request wakes it, and waits."""
+        await self.service.sleep()

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from scripts.rehearsal.clouds.render_gate import Gate, refusal
+from scripts.rehearsal.clouds.render_gate import READS_PER_WINDOW, Gate, refusal
 from scripts.rehearsal.clouds.render_json import (
     BadParameterError,
     read_deploy_query,
@@ -36,14 +36,22 @@ AUTO_DEPLOY = {"yes": AutoDeploy.COMMIT, "no": AutoDeploy.OFF}
 class RenderApi:
     """Answers requests for one service. Every refusal is an HTTPException, told as `{id, message}`."""
 
-    def __init__(self, service: RenderService, faults: Faults, *, api_key: str, hook_key: str) -> None:
+    def __init__(
+        self,
+        service: RenderService,
+        faults: Faults,
+        *,
+        api_key: str,
+        hook_key: str,
+        reads: int = READS_PER_WINDOW,
+    ) -> None:
         self._service = service
         self._faults = faults
         self._hook_key = hook_key
         self.routes = self._routes()
         self.app = Starlette(
             routes=self.routes,
-            middleware=[Middleware(Gate, faults=faults, api_key=api_key)],
+            middleware=[Middleware(Gate, faults=faults, api_key=api_key, reads=reads)],
             exception_handlers={HTTPException: _refuse},
         )
 
@@ -92,6 +100,7 @@ class RenderApi:
         self._expect_service(request)
         try:
             page = render_page(self._service.history.deploys, read_deploy_query(request.query_params))
+            page = [row | {"deploy": self._told(row["deploy"])} for row in page]
         except BadParameterError as error:
             raise HTTPException(406, str(error)) from error
         return JSONResponse(page)
@@ -112,7 +121,12 @@ class RenderApi:
 
     async def _get_deploy(self, request: Request) -> Response:
         self._expect_service(request)
-        return JSONResponse(render_deploy(self._deploy(request.path_params["deployId"])))
+        return JSONResponse(self._told(render_deploy(self._deploy(request.path_params["deployId"]))))
+
+    def _told(self, deploy: dict[str, Any]) -> dict[str, Any]:
+        """Give a deploy as it is told: one under way may be in a status that nobody knows."""
+        unknown = self._faults.unknown_status
+        return deploy | {"status": unknown} if unknown and not Status(deploy["status"]).terminal else deploy
 
     async def _post_cancel(self, request: Request) -> Response:
         self._expect_service(request)

@@ -8,6 +8,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from scripts.rehearsal.clouds.refusals import Refusals
 from scripts.rehearsal.clouds.render_values import Faults, new_id
 
 WINDOW_S = 60
@@ -17,13 +18,18 @@ CHANGES_PER_WINDOW = 10
 
 
 class Quota:
-    """Counts requests in a window of `WINDOW_S` seconds; it only tells what is left."""
+    """Counts requests in a window of `WINDOW_S` seconds."""
 
     def __init__(self, limit: int, clock: Callable[[], float]) -> None:
         self._limit = limit
         self._clock = clock
         self._window_start_s = clock()
         self._spent = 0
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether the last request was one too many."""
+        return self._spent > self._limit
 
     def spend(self) -> dict[str, str]:
         """Count one request and say in headers what is left, and in how many seconds the window ends."""
@@ -39,13 +45,14 @@ class Quota:
 
 
 class Gate:
-    """Lets a request through to the application, or answers it: 503 in an outage, 401 without the key."""
+    """Lets a request through to the application, or answers it: 503 in an outage, 429 beyond the limit, 401 keyless."""
 
-    def __init__(self, app: ASGIApp, *, faults: Faults, api_key: str) -> None:
+    def __init__(self, app: ASGIApp, *, faults: Faults, api_key: str, reads: int = READS_PER_WINDOW) -> None:
         self._app = app
         self._faults = faults
+        self._refusals = Refusals()
         self._api_key = api_key
-        self._reads = Quota(READS_PER_WINDOW, time.monotonic)
+        self._reads = Quota(reads, time.monotonic)
         self._changes = Quota(CHANGES_PER_WINDOW, time.monotonic)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,9 +65,13 @@ class Gate:
                 MutableHeaders(scope=message).update(headers)
             await send(message)
 
-        await (self._refusal(scope) or self._app)(scope, receive, send_with_headers)
+        beyond = quota.exceeded and refusal(429, "too many requests", headers["Ratelimit-Reset"])
+        await (beyond or self._refusal(scope) or self._app)(scope, receive, send_with_headers)
 
     def _refusal(self, scope: Scope) -> Response | None:
+        if errors := self._refusals.refused_now(self._faults.api_errors, scope["method"], scope["path"]):
+            after = "" if errors.retry_after_s is None else str(errors.retry_after_s)
+            return refusal(errors.status, "refused for the rehearsal", after)
         if not scope["path"].startswith("/v1/"):
             return None
         if self._faults.api_down:
@@ -71,6 +82,7 @@ class Gate:
         return None
 
 
-def refusal(status: int, message: str) -> Response:
+def refusal(status: int, message: str, retry_after: str = "") -> Response:
     """Make an error in the API's form."""
-    return JSONResponse({"id": new_id("err-"), "message": message}, status)
+    headers = {"Retry-After": retry_after} if retry_after else None
+    return JSONResponse({"id": new_id("err-"), "message": message}, status, headers)

@@ -32,7 +32,7 @@ class StartFailedError(RuntimeError):
 
 
 class Instances:
-    """The instances of one service behind one edge; the one that has the traffic is watched."""
+    """The instances of one service behind one edge; those that are to have traffic are watched."""
 
     def __init__(self, supervisor: Supervisor, edge: Edge, times: Times, platform: Platform) -> None:
         self._supervisor = supervisor
@@ -41,7 +41,8 @@ class Instances:
         self._times = times
         self._platform = platform
         self._leaving: set[Instance] = set()
-        self._watch: asyncio.Task[None] | None = None
+        self._members: dict[Instance, asyncio.Task[None]] = {}  # what is to have traffic, and what watches it
+        self._waking: asyncio.Task[None] | None = None
 
     async def start_until_healthy(self, artifact: Artifact) -> Instance:
         """Start an instance, again whenever it ends by itself, until one is healthy; raises StartFailedError."""
@@ -55,20 +56,59 @@ class Instances:
         except TimeoutError as error:
             raise StartFailedError(f"no instance was healthy within {limit_s:g} s") from error
 
-    def give_traffic(self, instance: Instance) -> None:
-        """Move all traffic to this instance at once; every other one is drained and stopped."""
-        self._move_traffic(instance)
-        self._watch_by(self._keep_well(instance))
+    async def roll_out(self, first: Instance, count: int, *, kept: int = 0) -> None:
+        """Replace what has traffic, one by one; `first` is started already, and `kept` old ones are forgotten there.
 
-    def restart(self, artifact: Artifact) -> None:
-        """Start a new instance in the background and move the traffic when it is healthy."""
-        self._watch_by(self._renew(artifact))
+        Raises:
+            StartFailedError: another one did not become healthy; the old release has all its instances again, soon.
+        """
+        artifact, old = first.artifact, list(self._members)
+        self._edge.on_request = None  # it is awake
+        try:
+            for number in range(count):
+                instance = first if number == 0 else await self.start_until_healthy(artifact)
+                self._join(instance)
+                if old[kept:] and number < count - 1:
+                    self._retire(old.pop())
+        except (StartFailedError, asyncio.CancelledError):
+            self._turn_back(old, artifact, count)
+            raise
+        for instance in old[kept:]:
+            self._retire(instance)
+        for instance in set(self._supervisor.instances) - self._leaving - set(self._members):
+            self._drain_soon(instance)  # one that never got the traffic it was started for
 
-    async def stop_all(self) -> None:
+    def restart(self, artifact: Artifact, count: int) -> None:
+        """Start new instances in the background and move the traffic when they are healthy."""
+        self._platform.spawn(self._renew(artifact, count))
+
+    async def sleep(self, artifact: Artifact) -> None:
+        """Stop every instance, as a free service does that nobody asks; the next request starts one, and waits."""
+        await self.stop_all("asleep")
+        self._edge.on_request = lambda: self._wake(artifact)
+
+    async def stop_all(self, reason: str = "suspended") -> None:
         """Take the traffic away and stop every instance."""
-        self._stop_watching()
-        self._stop_traffic("suspended")
+        self._edge.on_request = None
+        for instance in tuple(self._members):
+            self._members.pop(instance).cancel()
+        self._tell_edge(reason)
         await asyncio.gather(*(self._stop(instance) for instance in self._supervisor.instances))
+
+    async def _wake(self, artifact: Artifact) -> None:
+        if self._waking is None:
+            self._waking = self._platform.spawn(self._started_by_request(artifact))
+        await asyncio.shield(self._waking)
+
+    async def _started_by_request(self, artifact: Artifact) -> None:
+        await asyncio.sleep(self._times.wake_s)
+        instance = await self._started_again(artifact)
+        self._waking = None
+        if self._edge.on_request:
+            self._edge.on_request = None
+            self._join(instance)
+        else:  # a deploy has taken its place meanwhile
+            self._drain_soon(instance)
 
     async def _start_once(self, artifact: Artifact) -> Instance | None:
         """Start one instance and wait until it is healthy; None if it ended before that. Cancelled, it stops it."""
@@ -102,16 +142,7 @@ class Instances:
         return not path or 200 <= answer.status < 400
 
     async def _keep_well(self, instance: Instance) -> None:
-        """Watch the instance that has the traffic, and replace it whenever it ended or is unhealthy for too long."""
-        while True:
-            await self._until_restart_is_due(instance)
-            self._stop_traffic(instance.id)
-            await self._stop(instance)
-            instance = await self._started_again(instance.artifact)
-            self._move_traffic(instance)
-
-    async def _until_restart_is_due(self, instance: Instance) -> None:
-        """Take the traffic from an unhealthy instance, give it back to a healthy one; return when it must be replaced.
+        """Watch an instance that has traffic until it ended or is unhealthy for too long; then another takes its place.
 
         Render: no traffic after 15 s of failed checks, a restart after 60 s (render.com/docs/health-checks).
         """
@@ -120,9 +151,14 @@ class Instances:
             await asyncio.sleep(self._times.health_interval_s)
             if await self._healthy(instance):
                 well_s = time.monotonic()
-                self._ensure_traffic(instance)
+                self._give_traffic(instance)
             elif time.monotonic() - well_s >= self._times.no_traffic_after_s:
-                self._stop_traffic(instance.id)
+                self._take_traffic(instance)
+        self._take_traffic(instance)
+        await self._stop(instance)
+        another = await self._started_again(instance.artifact)
+        del self._members[instance]
+        self._join(another)
 
     async def _started_again(self, artifact: Artifact) -> Instance:
         while True:
@@ -131,34 +167,48 @@ class Instances:
             except StartFailedError as error:
                 self._platform.note(Kind.FAILED, commit=artifact.commit, detail=str(error))
 
-    async def _renew(self, artifact: Artifact) -> None:
-        instance = await self._started_again(artifact)
-        self._move_traffic(instance)
-        await self._keep_well(instance)
+    async def _renew(self, artifact: Artifact, count: int) -> None:
+        await self.roll_out(await self._started_again(artifact), count)
 
-    def _watch_by(self, work: Coroutine[Any, Any, None]) -> None:
-        self._stop_watching()
-        self._watch = self._platform.spawn(work)
+    def _turn_back(self, old: list[Instance], failed: Artifact, count: int) -> None:
+        """Give up a replacement half-way: what was replaced already is started again, and then takes its place back."""
+        new = [instance for instance in self._members if instance.artifact is failed]
+        if old and new:
+            self._platform.spawn(self._renew_from(old, new, count))
 
-    def _stop_watching(self) -> None:
-        if self._watch:
-            self._watch.cancel()
+    async def _renew_from(self, old: list[Instance], new: list[Instance], count: int) -> None:
+        for _ in range(count - len(old)):
+            self._join(await self._started_again(old[0].artifact))
+        for instance in new:
+            self._retire(instance)
 
-    def _move_traffic(self, instance: Instance) -> None:
-        self._ensure_traffic(instance)
-        for other in set(self._supervisor.instances) - self._leaving - {instance}:
-            self._leaving.add(other)
-            self._platform.spawn(self._drain(other))
+    def _join(self, instance: Instance) -> None:
+        self._members[instance] = self._platform.spawn(self._keep_well(instance))
+        self._give_traffic(instance)
 
-    def _ensure_traffic(self, instance: Instance) -> None:
+    def _retire(self, instance: Instance) -> None:
+        if watch := self._members.pop(instance, None):
+            watch.cancel()
+            self._take_traffic(instance)
+            self._drain_soon(instance)
+
+    def _drain_soon(self, instance: Instance) -> None:
+        self._leaving.add(instance)
+        self._platform.spawn(self._drain(instance))
+
+    def _give_traffic(self, instance: Instance) -> None:
         upstream = Upstream(instance.url, instance.commit, instance.id)
-        if self._edge.upstreams != (upstream,):
-            self._edge.route_to([upstream])
+        if instance in self._members and upstream not in self._edge.upstreams:
+            self._edge.route_to([*self._edge.upstreams, upstream])
             self._platform.note(Kind.TRAFFIC_SWITCHED, commit=instance.commit, detail=instance.id)
 
-    def _stop_traffic(self, reason: str) -> None:
-        if self._edge.upstreams:
-            self._edge.route_to([])
+    def _take_traffic(self, instance: Instance) -> None:
+        self._tell_edge(instance.id, gone=instance.id)
+
+    def _tell_edge(self, reason: str, gone: str = "") -> None:
+        before = self._edge.upstreams
+        self._edge.route_to([row for row in before if gone and row.instance_id != gone])
+        if before and not self._edge.upstreams:
             self._platform.note(Kind.TRAFFIC_STOPPED, detail=reason)
 
     async def _drain(self, instance: Instance) -> None:

@@ -105,7 +105,7 @@ def _details(service: RenderService) -> Mapping[str, Any]:
             "startCommand": service.blueprint.start_command,
         },
         "healthCheckPath": service.blueprint.health_check_path,
-        "numInstances": 1,
+        "numInstances": service.settings.instances,
         "openPorts": [],
         "plan": "starter",
         "buildPlan": "starter",

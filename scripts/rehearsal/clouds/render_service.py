@@ -13,7 +13,18 @@ from typing import Any
 from scripts.rehearsal.blueprint import Blueprint
 from scripts.rehearsal.clouds.render_history import History
 from scripts.rehearsal.clouds.render_instances import Instances, StartFailedError
-from scripts.rehearsal.clouds.render_values import AutoDeploy, Deploy, Faults, Kind, Status, Times, Trigger, new_id, now
+from scripts.rehearsal.clouds.render_values import (
+    AutoDeploy,
+    Deploy,
+    Faults,
+    Kind,
+    Overlap,
+    Status,
+    Times,
+    Trigger,
+    new_id,
+    now,
+)
 from scripts.rehearsal.commits import Commit, find_commit
 from scripts.rehearsal.edge import Edge
 from scripts.rehearsal.supervisor import Artifact, BuildFailedError, Instance, PreDeployFailedError, Supervisor
@@ -21,13 +32,15 @@ from scripts.rehearsal.supervisor import Artifact, BuildFailedError, Instance, P
 
 @dataclass(frozen=True)
 class Settings:
-    """What was set up for the service: its id, the repository and branch it is connected to, artifacts kept."""
+    """What was set up for the service: the repository and branch it is connected to, artifacts kept, how many run."""
 
     service_id: str
     repository: Path
     branch: str
     keep_artifacts: int
     times: Times
+    instances: int = 1
+    overlap: Overlap = Overlap.WAIT
 
 
 class RefusedError(Exception):
@@ -37,7 +50,8 @@ class RefusedError(Exception):
 class RenderService:
     """One web service: its deploys and what they do to its instances.
 
-    Deploys follow Render's Wait policy: one at a time, the newest queued one next, those between are canceled.
+    One deploy at a time. By Render's Wait policy the newest queued one is next, and those between are canceled; by
+    Override a new one cancels the one that runs.
     """
 
     def __init__(
@@ -84,6 +98,8 @@ class RenderService:
             self._reused[deploy.id] = artifact
         if self._active:
             self._queue(deploy.id)
+            if self.settings.overlap is Overlap.OVERRIDE:
+                self._cancel(self._active)
         else:
             self._begin(deploy.id)
         return self.history.deploy(deploy.id)
@@ -112,7 +128,7 @@ class RenderService:
         if not artifact or self.suspended:
             raise RefusedError("the service has no live deploy")
         self.note(Kind.RESTART_REQUESTED, commit=artifact.commit)
-        self._instances.restart(artifact)
+        self._instances.restart(artifact, self.settings.instances)
 
     def set_auto_deploy(self, value: AutoDeploy) -> None:
         """Say when the platform deploys by itself."""
@@ -129,6 +145,12 @@ class RenderService:
         self.note(Kind.SUSPENDED)
         await self._instances.stop_all()
 
+    async def sleep(self) -> None:
+        """Fall asleep, as a free service does after a quarter of an hour without a request."""
+        if artifact := self.history.live_artifact:
+            self.note(Kind.ASLEEP)
+            await self._instances.sleep(artifact)
+
     def close(self) -> None:
         """Stop all background work; the instances are left to the supervisor."""
         self._closing = True
@@ -144,6 +166,8 @@ class RenderService:
         task = self._tasks.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+        if self._closing:
+            task.cancel()
         return task
 
     def environment(self, artifact: Artifact, instance_id: str) -> dict[str, str]:
@@ -187,15 +211,14 @@ class RenderService:
             artifact = self._reused.get(deploy_id) or await self._build(deploy_id)
             await self._prepare(deploy_id, artifact)
             self.history.move(deploy_id, Status.UPDATE_IN_PROGRESS)
-            instance = await self._instances.start_until_healthy(artifact)
+            first = await self._instances.start_until_healthy(artifact)
+            await self._go_live(deploy_id, first)
         except BuildFailedError as error:
             self.history.move(deploy_id, Status.BUILD_FAILED, str(error))
         except PreDeployFailedError as error:
             self.history.move(deploy_id, Status.PRE_DEPLOY_FAILED, str(error))
         except StartFailedError as error:
             self.history.move(deploy_id, Status.UPDATE_FAILED, str(error))
-        else:
-            self._go_live(deploy_id, instance)
 
     async def _build(self, deploy_id: str) -> Artifact:
         self.history.move(deploy_id, Status.BUILD_IN_PROGRESS)
@@ -211,11 +234,18 @@ class RenderService:
             environment = self.environment(artifact, new_id("srv-job-"))
             await self._supervisor.prepare(artifact, environment, limit_s=self.settings.times.pre_deploy_limit_s)
 
-    def _go_live(self, deploy_id: str, instance: Instance) -> None:
-        """Say that a deploy is live, and give it the traffic in the same moment.
+    async def _go_live(self, deploy_id: str, first: Instance) -> None:
+        """Replace the instances one by one, and say that the deploy is live when the last one has been.
 
-        Render does not state when a deploy is called live, relative to the traffic and the drain of the old instance.
+        Render does not state when a deploy is called live, relative to the traffic and the drain of the old instances.
         """
-        self.history.go_live(deploy_id, instance.artifact)
-        if not self._faults.keep_traffic_from(self.history.deploy(deploy_id).trigger):
-            self._instances.give_traffic(instance)
+        faults, trigger = self._faults, self.history.deploy(deploy_id).trigger
+        early_s = 0.0 if trigger is Trigger.MANUAL else faults.live_early_s
+        early = faults.keep_traffic_from(trigger) or early_s > 0
+        if early:
+            self.history.go_live(deploy_id, first.artifact)
+            await asyncio.sleep(early_s)
+        if not faults.keep_traffic_from(trigger):
+            await self._instances.roll_out(first, self.settings.instances, kept=faults.old_instances_kept)
+        if not early:
+            self.history.go_live(deploy_id, first.artifact)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Self
 
+from scripts.rehearsal.clouds.refusals import ApiErrors
 from scripts.rehearsal.commits import Commit
 
 ID_LETTERS = "0123456789abcdefghijklmnopqrstuv"
@@ -64,6 +65,13 @@ class AutoDeploy(StrEnum):
     CHECKS_PASS = "checksPass"
 
 
+class Overlap(StrEnum):
+    """What becomes of a deploy that is asked for while another one runs."""
+
+    WAIT = "wait"
+    OVERRIDE = "override"
+
+
 class Kind(StrEnum):
     """What an event tells."""
 
@@ -83,6 +91,7 @@ class Kind(StrEnum):
     AUTO_DEPLOY_CHANGED = "auto_deploy_changed"
     RESTART_REQUESTED = "restart_requested"
     SUSPENDED = "suspended"
+    ASLEEP = "asleep"
 
 
 @dataclass(frozen=True)
@@ -128,6 +137,7 @@ class Times:
     restart_after_s: float = 60.0
     drain_s: float = 60.0
     shutdown_delay_s: float = 30.0
+    wake_s: float = 60.0
 
     def scaled(self, factor: float) -> Self:
         """Multiply every duration, down to a floor: real processes start, answer and end no faster on a small clock."""
@@ -147,6 +157,7 @@ _FLOORS_S = {
     "restart_after_s": 3.0,
     "drain_s": 0.2,
     "shutdown_delay_s": 2.0,
+    "wake_s": 0.5,
 }
 
 
@@ -156,18 +167,26 @@ class Faults:
 
     - `live_without_traffic`: a deploy asked for by hook or API is said to be live, the old one keeps the traffic.
     - `rollback_without_traffic`: the same for a rollback.
+    - `live_early_s`: a deploy is said to be live that many real seconds before the first of its instances has traffic.
+    - `old_instances_kept`: so many old instances keep their traffic when a deploy goes live.
     - `build_extra_s`: real seconds that every build takes longer.
     - `hook_answers_202`: the hook creates a deploy, but does not tell its id.
     - `cancel_ignored`: a cancel is answered 200 and has no effect.
+    - `unknown_status`: what a deploy is told to be in, instead of any status before its end.
     - `api_down`: the API answers 503; the hook still works.
+    - `api_errors`: see there; the hook, `POST /deploy/…`, can be refused too.
     """
 
     live_without_traffic: bool = False
     rollback_without_traffic: bool = False
+    live_early_s: float = 0.0
+    old_instances_kept: int = 0
     build_extra_s: float = 0.0
     hook_answers_202: bool = False
     cancel_ignored: bool = False
+    unknown_status: str = ""
     api_down: bool = False
+    api_errors: ApiErrors | None = None
 
     def keep_traffic_from(self, trigger: Trigger) -> bool:
         """Tell whether a deploy of this trigger goes live without getting the traffic."""

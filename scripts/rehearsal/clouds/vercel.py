@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from scripts.rehearsal.clouds.refusals import ApiErrors
 from scripts.rehearsal.clouds.vercel_api import VercelApi
 from scripts.rehearsal.clouds.vercel_files import Files
 from scripts.rehearsal.clouds.vercel_functions import Functions
@@ -17,7 +18,6 @@ from scripts.rehearsal.clouds.vercel_project import Project, Settings
 from scripts.rehearsal.clouds.vercel_site import Site
 from scripts.rehearsal.clouds.vercel_values import (
     AliasJob,
-    ApiErrors,
     Deployment,
     Event,
     Job,

@@ -10,8 +10,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from scripts.rehearsal.clouds.refusals import Refusals
 from scripts.rehearsal.clouds.vercel_project import Project
-from scripts.rehearsal.clouds.vercel_values import ApiErrors, VercelFaults, new_id
+from scripts.rehearsal.clouds.vercel_values import VercelFaults, new_id
 
 # What is asked about a person or about teams has no team of its own; what is a project's is reached by its team.
 WITHOUT_TEAM = re.compile(r"/v2/user|/v1/teams|/teams/[^/]+")
@@ -36,8 +37,7 @@ class Gate:
         self._project = project
         self._faults = faults
         self._token = token
-        self._matched = 0
-        self._errors: ApiErrors | None = None
+        self._refusals = Refusals()
         self.exchanges: list[Exchange] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,7 +59,7 @@ class Gate:
     def _refusal(self, scope: Scope) -> Response | None:
         if self._down():
             return refusal(503, "service_unavailable", "The API is not available")
-        if errors := self._refused_now(scope):
+        if errors := self._refusals.refused_now(self._faults().api_errors, scope["method"], scope["path"]):
             headers = {} if errors.retry_after_s is None else {"Retry-After": str(errors.retry_after_s)}
             return refusal(errors.status, _code_of(errors.status), "The API is not available", headers)
         given = Headers(scope=scope).get("authorization", "")
@@ -83,17 +83,6 @@ class Gate:
         return after is not None and any(
             row.kind is after for row in self._project.history.events[self._project.asked_from :]
         )
-
-    def _refused_now(self, scope: Scope) -> ApiErrors | None:
-        """Tell which fault refuses this request; counting begins anew when the fault is set."""
-        errors = self._faults().api_errors
-        if errors is not self._errors:
-            self._errors, self._matched = errors, 0
-        if not errors or not re.match(errors.pattern, f"{scope['method']} {scope['path']}"):
-            return None
-        self._matched += 1
-        last = None if errors.count is None else errors.after + errors.count
-        return errors if self._matched > errors.after and (last is None or self._matched <= last) else None
 
 
 def refusal(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> Response:

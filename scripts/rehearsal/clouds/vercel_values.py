@@ -12,6 +12,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
+from scripts.rehearsal.clouds.refusals import ApiErrors
+
 ID_LETTERS = string.ascii_letters + string.digits
 
 
@@ -148,20 +150,6 @@ _FLOORS_S = {
     "function_answer_limit_s": 30.0,
     "function_idle_s": 30.0,
 }
-
-
-@dataclass(frozen=True)
-class ApiErrors:
-    """Refusals of the API itself, of requests whose `METHOD /path` begins as the pattern says.
-
-    The first `after` of them are still answered well, then `count` are refused; None: every one from then on.
-    """
-
-    status: int = 503
-    pattern: str = ""
-    after: int = 0
-    count: int | None = None
-    retry_after_s: int | None = None
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from scripts.rehearsal.simulated.faults import Fault
+from scripts.rehearsal.simulated.moments import Killed
+from scripts.rehearsal.simulated.truth import find_untruths
+from scripts.rehearsal.simulated.world import PairWorld, pair
 from scripts.release import Stage
-from tests.unit.stages.clouds import NEW, OLD, Killed
-from tests.unit.stages.faults import Fault
-from tests.unit.stages.pair import IS_OLD, LEFT, SERVES_NEW, PairWorld, pair
 
 KEEPS = ("journal", "copy", "nothing")
 WAYS = tuple((error, keeps) for error in (KeyboardInterrupt, Killed) for keeps in KEEPS)
@@ -47,18 +48,5 @@ def _cut_somewhere(world: PairWorld, at: int, error: type[BaseException]) -> boo
 
 
 def claim_the_truth(world: PairWorld, code: int, where: str) -> None:
-    """Hold what a recover said, as a whole and of each target, against what users get now and later."""
-    verdict = world.verdicts.get(Stage.RECOVER)
-    told = f"{where}: exit {code}, {verdict}, {world.states}, {world.users}"
-    assert not world.unverified, told
-    assert code in {0, 13} or (code == 10 and LEFT in world.states.values()), told
-    for name, state in world.states.items():
-        users = world.users[name]
-        assert state not in IS_OLD or users == {OLD}, told
-        assert state != SERVES_NEW or users == {NEW}, told
-        if code == 0:
-            assert state in IS_OLD or state in {SERVES_NEW, LEFT}, told
-            coming = world.clouds[name].on_its_way
-            assert state == LEFT or coming <= users, f"{told}: {coming} is on its way"
-    if code == 0 and LEFT not in world.states.values() and world.config.release.together:
-        assert len(set(map(frozenset, world.users.values()))) == 1, f"{told}: the unit is torn"
+    """Hold what a recover said against what users get now and later."""
+    assert find_untruths(world, code) == [], f"{where}: exit {code}, {world.verdicts.get(Stage.RECOVER)}"

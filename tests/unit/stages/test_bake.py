@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from scripts.journal import Kind
+from scripts.rehearsal.simulated.moments import NEW, NEWER, OLD
 from scripts.release import Stage
 from scripts.report import Result
-from tests.unit.stages.clouds import NEW, NEWER, OLD, World, old_and_new
+from tests.unit.stages.clouds import World, old_and_new
 
 
 def baking(folder: Path, *, instances: int = 1, on_unproven: str = "roll_back") -> World:

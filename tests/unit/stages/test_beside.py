@@ -10,12 +10,12 @@ import pytest
 
 from scripts.judging.judge import Limits
 from scripts.judging.recorded import judge_samples
+from scripts.rehearsal.simulated.moments import NEW, OLD
+from scripts.rehearsal.simulated.vercel import PRODUCTION
+from scripts.rehearsal.simulated.world import SERVES_NEW, PairWorld, pair
 from scripts.release import Stage
 from scripts.samples import read_samples
 from scripts.verdict import BASELINE, CANDIDATE, CURRENT, Outcome
-from tests.unit.stages.clouds import NEW, OLD
-from tests.unit.stages.pair import SERVES_NEW, PairWorld, pair
-from tests.unit.stages.staged import PRODUCTION
 
 
 class TimedWorld(PairWorld):

@@ -22,11 +22,12 @@ from scripts.config import ProbeSection, RollbackSection
 from scripts.errors import ConfigError, PlatformError, PlatformUnreachable, SlipwayError, UsageError
 from scripts.journal import NAME, Kind
 from scripts.preview import preview
+from scripts.rehearsal.simulated.moments import BEGIN, NEW, NEWER, OLD, OLDER, SIDE, Killed, Line, StillClock
+from scripts.rehearsal.simulated.render import Cloud
+from scripts.rehearsal.simulated.world import KEPT, LEFT, WENT_BACK, PairWorld, pair
 from scripts.release import Release, Sha, Stage
 from scripts.report import Result, as_json
 from scripts.stage import Ports
-from tests.unit.stages.clouds import BEGIN, NEW, NEWER, OLD, OLDER, SIDE, Cloud, Killed, StillClock
-from tests.unit.stages.pair import KEPT, LEFT, WENT_BACK, Line, PairWorld, pair
 
 WHY = "users cannot pay"
 WHO = "octocat"

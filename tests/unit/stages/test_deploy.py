@@ -8,9 +8,10 @@ import pytest
 from scripts.errors import ConfigError, PlatformUnreachable
 from scripts.identity import Identity, Seen
 from scripts.preview import preview
+from scripts.rehearsal.simulated.moments import NEW, NEWER, OLD, SIDE
 from scripts.release import Stage
 from scripts.report import Result
-from tests.unit.stages.clouds import NEW, NEWER, OLD, SIDE, World, old_and_new
+from tests.unit.stages.clouds import World, old_and_new
 
 
 def test_good_deploy_is_proven(tmp_path: Path) -> None:

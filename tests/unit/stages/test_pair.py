@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from scripts.errors import ConfigError, PlatformUnreachable
+from scripts.rehearsal.simulated.faults import PEOPLE, RENDER, ROLLBACK, VERCEL, Fault, both, on, person, sick_at
+from scripts.rehearsal.simulated.moments import NEW, NEWER, OLD, OLDER, Killed
+from scripts.rehearsal.simulated.world import KEPT, LEFT, SERVES_NEW, UNKNOWN, UNTOUCHED, WENT_BACK, PairWorld, pair
 from scripts.release import Stage
 from scripts.report import Result, as_json
 from scripts.summary import render_markdown
-from tests.unit.stages.clouds import NEW, NEWER, OLD, OLDER, Killed
 from tests.unit.stages.cuts import KEEPS, WAYS, recover_from_a_cut
-from tests.unit.stages.faults import PEOPLE, RENDER, ROLLBACK, VERCEL, Fault, both, on, person, sick_at
-from tests.unit.stages.pair import KEPT, LEFT, SERVES_NEW, UNKNOWN, UNTOUCHED, WENT_BACK, PairWorld, pair
 
 BAD = on("vercel", sick_in_production={NEW})
 BOTH_OLD = {"render": {OLD}, "vercel": {OLD}}
@@ -477,7 +477,7 @@ def test_a_recover_that_is_cut_is_recovered(tmp_path: Path, keeps: str, at: int)
 
 def test_sick_under_traffic_of_the_one_that_stages(tmp_path: Path) -> None:
     """What turns bad on the staged target during the bake takes both back from under traffic."""
-    world = broken(tmp_path, sick_at("vercel", 33))
+    world = broken(tmp_path, sick_at("vercel", 36))
     assert world.run_forward() == 10
     assert list(world.state.stages)[-1] is Stage.BAKE
     assert world.run(Stage.ROLLBACK) == 0

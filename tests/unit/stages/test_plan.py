@@ -4,12 +4,17 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 
+from scripts import plan
+from scripts.errors import ConfigError
 from scripts.journal import NAME
 from scripts.plan import may_start_afresh
+from scripts.rehearsal.simulated.moments import BEGIN, NEW, NEWER, OLD, OLDER, SIDE
 from scripts.release import Stage
-from tests.unit.stages.clouds import BEGIN, NEW, NEWER, OLD, OLDER, SIDE, World, old_and_new
+from scripts.stage import run_stage
+from tests.unit.stages.clouds import World, old_and_new
 
 
 def test_baseline_is_what_platform_and_service_agree_on(tmp_path: Path) -> None:
@@ -203,3 +208,19 @@ def test_plan_twice_is_safe(tmp_path: Path) -> None:
     assert [world.run(Stage.PLAN), world.run(Stage.PLAN)] == [0, 0]
     assert world.baseline.commit == OLD
     assert (world.folder / NAME).exists()
+
+
+def test_a_limit_on_our_probes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where probes get 429, neither a release nor a rollback could be proven: nothing begins, and it is said why."""
+    world = old_and_new(tmp_path)
+    answer, asked = world.cloud.answer, iter(range(10_000))
+    limited = httpx.Response(429)
+    monkeypatch.setattr(
+        world.cloud,
+        "answer",
+        lambda request: limited if next(asked) > 14 and "health" in str(request.url) else answer(request),
+    )
+    with pytest.raises(ConfigError, match="were answered 429") as caught:
+        run_stage(world.ports(), Stage.PLAN, lambda ports: plan.plan(ports, world.release, again=False))
+    assert "rate_per_s" in caught.value.next_step
+    assert world.cloud.mutations == []

@@ -9,10 +9,11 @@ import pytest
 from scripts.journal import NAME
 from scripts.preview import preview
 from scripts.recover import recover
+from scripts.rehearsal.simulated.moments import NEW, NEWER, OLD, Killed
 from scripts.release import Stage
 from scripts.report import Result
 from scripts.verdict import worst
-from tests.unit.stages.clouds import NEW, NEWER, OLD, Killed, World, old_and_new
+from tests.unit.stages.clouds import World, old_and_new
 
 
 def killed_in_deploy(folder: Path, *, key: bool = True) -> World:

@@ -6,9 +6,10 @@ import pytest
 
 from scripts.errors import PlatformError, PlatformUnreachable
 from scripts.preview import preview
+from scripts.rehearsal.simulated.moments import NEW, NEWER, OLD
 from scripts.release import Sha, Stage
 from scripts.report import Result
-from tests.unit.stages.clouds import NEW, NEWER, OLD, World, old_and_new
+from tests.unit.stages.clouds import World, old_and_new
 
 
 def live_and_sick(folder: Path, *, instances: int = 1, key: bool = True) -> World:
@@ -73,10 +74,10 @@ def test_pre_live_failure_with_a_sick_old_release_is_not_proven(tmp_path: Path) 
 
 
 def test_pre_live_failure_then_outage_is_not_rolled_back(tmp_path: Path) -> None:
-    """A rollback that could not look is tried again as what it was: a proof, not a rollback of what never moved."""
+    """What was seen to fail needs no API any more: a proof by the service, not a rollback of what never moved."""
     world = failed_build(tmp_path)
     world.cloud.api_is_down(1000)
-    assert world.run(Stage.ROLLBACK) == 13
+    assert world.run(Stage.ROLLBACK) == 0
     world.cloud.outages = []
     assert world.run(Stage.RECOVER) == 0
     assert world.cloud.mutations == [("deploy", NEW)]
@@ -180,12 +181,23 @@ def test_short_outage_while_waiting_is_waited_out(tmp_path: Path) -> None:
     assert world.cloud.commits_later() == {OLD}
 
 
-def test_long_outage_is_not_proven(tmp_path: Path) -> None:
-    """An outage that outlasts the deadline ends with 13."""
+def test_long_outage_goes_back_by_the_hook(tmp_path: Path) -> None:
+    """An API that does not answer for long does not keep a bad release: the hook needs no API, the service proves."""
     world = live_and_sick(tmp_path)
     world.cloud.api_is_down(10_000)
-    assert world.run(Stage.ROLLBACK) == 13
-    assert world.result is Result.STILL_BROKEN
+    assert world.run(Stage.ROLLBACK) == 0
+    assert world.cloud.mutations[-1] == ("deploy", OLD)
+    assert world.cloud.commits_later() == {OLD}
+    assert "going back without the API" in world.told.getvalue()
+
+
+def test_a_revoked_key_does_not_keep_a_bad_release(tmp_path: Path) -> None:
+    """The hook needs no key."""
+    world = live_and_sick(tmp_path)
+    world.cloud.key_revoked = True
+    assert world.run(Stage.ROLLBACK) == 0
+    assert world.cloud.commits_later() == {OLD}
+    assert world.result is Result.ROLLED_BACK
 
 
 def test_someone_elses_deploy_stands(tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ from scripts.clock import SystemClock
 from scripts.console import Console
 from scripts.errors import PlatformError
 from scripts.journal import Journal, Kind
+from scripts.rehearsal.simulated.moments import BEGIN, NEW
+from scripts.rehearsal.simulated.world import pair_config
 from scripts.release import STAGES, Release, Stage
 from scripts.stage import Ports, conclude, side_by_side
 from scripts.state import Ended, RunState
 from scripts.verdict import Outcome, Verdict, failed, passed
-from tests.unit.stages.clouds import BEGIN, NEW
-from tests.unit.stages.pair import pair_config
 
 LIMIT_S = 10
 GOOD, BAD = passed("good"), failed("bad")

@@ -6,11 +6,11 @@ import pytest
 
 from scripts.errors import PlatformUnreachable
 from scripts.preview import preview
+from scripts.rehearsal.simulated.faults import ROLLBACK, VERCEL, Fault, both, on, person, sick_at
+from scripts.rehearsal.simulated.moments import NEW, NEWER, OLD, OLDER, SIDE, Killed
+from scripts.rehearsal.simulated.world import KEPT, LEFT, SERVES_NEW, UNKNOWN, UNTOUCHED, WENT_BACK, PairWorld, pair
 from scripts.release import DeployState, Stage
 from scripts.report import Result
-from tests.unit.stages.clouds import NEW, NEWER, OLD, OLDER, SIDE, Killed
-from tests.unit.stages.faults import ROLLBACK, VERCEL, Fault, both, on, person, sick_at
-from tests.unit.stages.pair import KEPT, LEFT, SERVES_NEW, UNKNOWN, UNTOUCHED, WENT_BACK, PairWorld, pair
 
 NOTHING = both()
 BAD = on("vercel", sick_in_production={NEW})
@@ -231,7 +231,7 @@ def test_a_person_promotes_our_sick_candidate(tmp_path: Path) -> None:
 
 def test_after_a_rollback_the_commit_is_refused(tmp_path: Path) -> None:
     """A commit that was rolled back is refused by the next plan, unless it is asked for again."""
-    world = alone(tmp_path, sick_at("vercel", 14))
+    world = alone(tmp_path, sick_at("vercel", 20))
     assert world.run_release() == 0
     assert world.vercel.pinned
     world.clock.now_s += 60

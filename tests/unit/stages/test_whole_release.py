@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from scripts.rehearsal.simulated.moments import NEW, NEWER, OLD, Killed
+from scripts.rehearsal.simulated.render import Cloud
 from scripts.release import Stage
 from scripts.report import Result, as_json
 from scripts.summary import render_markdown
-from tests.unit.stages.clouds import NEW, NEWER, OLD, Cloud, Killed, World, old_and_new
+from tests.unit.stages.clouds import World, old_and_new
 
 
 def set_fault(name: str, value: object) -> Callable[[Cloud], None]:

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable
 
 from scripts.errors import ConfigError, PlatformError, PlatformUnreachable
-from tests.unit.stages.clouds import NEW, NEWER, OLDER
-from tests.unit.stages.pair import PairWorld
+from scripts.rehearsal.simulated.moments import NEW, NEWER, OLDER
+from scripts.rehearsal.simulated.world import PairWorld
 
 Fault = Callable[[PairWorld], None]
 REFUSAL = PlatformError("refused by the platform")
@@ -19,7 +19,8 @@ def on(target: str, **attributes: object) -> Fault:
 
     def set_them(world: PairWorld) -> None:
         for name, value in attributes.items():
-            assert hasattr(world.clouds[target], name)
+            if not hasattr(world.clouds[target], name):
+                raise AttributeError(f"{target} has no fault {name}")
             setattr(world.clouds[target], name, value)
 
     return set_them
@@ -71,7 +72,7 @@ RENDER: dict[str, Fault] = {
     "render: build fails": on("render", fails_to_build={NEW}),
     "render: build too slow": on("render", slow={NEW: 350.0}),
     "render: sick at once": on("render", sick={NEW}),
-    "render: sick under traffic": sick_at("render", 30),
+    "render: sick under traffic": sick_at("render", 36),
 }
 ROLLBACK: dict[str, Fault] = {
     "rollback is refused": on("vercel", refuses={"roll_back": REFUSAL}),

@@ -1,6 +1,6 @@
 """A platform in memory that stages: a deployment is at a URL of its own, and users are on it only when promoted.
 
-It is on the clock and the `Cut` of `clouds`. What can go wrong is an attribute; all are absent at first.
+It is on the clock and the `Cut` of `moments`. What can go wrong is an attribute; all are absent at first.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from scripts.clock import Deadline
 from scripts.errors import OutcomeUnknown, PlatformError, PlatformUnreachable, SlipwayError
 from scripts.platforms import History
 from scripts.platforms.vercel_answers import Move, find_rollback_time, find_undone
+from scripts.rehearsal.simulated.moments import BEGIN, Cut, StillClock
+from scripts.rehearsal.simulated.render import RETRIES_S
 from scripts.release import Baseline, Deployment, DeployState, Sha
-from tests.unit.stages.clouds import BEGIN, RETRIES_S, Cut, StillClock
 
 PRODUCTION = "https://web.test"
 STAGED_HOST = ".staged.test"
@@ -65,6 +66,7 @@ class StagedCloud:
     cut: Cut
     name: str = "vercel"
     stages: bool = True
+    blind: None = None
     build_s: float = 6.0
     move_s: float = 2.0
     slow: dict[Sha, float] = field(default_factory=dict)  # how long a build takes; inf: it is stuck
@@ -187,8 +189,8 @@ class StagedCloud:
     def fetch_deployment(self, deployment_id: str, deadline: Deadline) -> Deployment:
         """Read one deployment."""
         self._begin_call()
-        row = self._find(deployment_id)
-        assert row is not None
+        if (row := self._find(deployment_id)) is None:
+            raise PlatformError(f"there is no deployment {deployment_id}")
         return self._told(row)
 
     def deploy(self, commit: Sha, deadline: Deadline) -> Deployment:
@@ -198,8 +200,7 @@ class StagedCloud:
 
     def promote(self, deployment: Deployment, deadline: Deadline) -> None:
         """Give the users to a deployment and wait until they are there."""
-        assert deployment.id is not None
-        self._ask_for("promote", "promote", deployment.id, deadline)
+        self._ask_for("promote", "promote", deployment.id or "", deadline)
 
     def roll_back(self, to: Baseline, deadline: Deadline) -> tuple[Deployment, str]:
         """Give the users back to a deployment that had them, and wait until they are there."""
