@@ -2,9 +2,11 @@
 
 import io
 import os
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tomli_w
@@ -13,16 +15,19 @@ from scripts.config import Config, parse
 from scripts.console import Console
 from scripts.errors import ConfigError, UsageError
 from scripts.journal import Event, Kind
-from scripts.rehearsal.book import DRILLS, choose
-from scripts.rehearsal.book.drill import BOTH
-from scripts.rehearsal.command import choose_targets
+from scripts.rehearsal.book import DRILLS, GROUPS, choose
+from scripts.rehearsal.book.drill import BOTH, Drill
+from scripts.rehearsal.command import choose_targets, render_list
 from scripts.rehearsal.kit import included
-from scripts.rehearsal.observe import Facts, SiteFacts, compare, observe
+from scripts.rehearsal.observe import Facts, SiteFacts, compare, observe, run_exit_code
 from scripts.rehearsal.runner import BUILD, Ran
 from scripts.rehearsal.world import with_sections
-from scripts.release import Stage
+from scripts.release import STAGES, Stage
+from scripts.report import Result
 
+ROOT = Path(__file__).resolve().parents[2]
 DEFAULT = ("app", "requirements.txt", "vercel.json", ".python-version")
+BAKE_FAILED = {"stage": Stage.BAKE, "outcome": "fail", "reason": "why", "exit_code": 10}
 OLD, NEW = "b" * 40, "a" * 40
 BEGIN = datetime(2026, 3, 4, tzinfo=UTC)
 GOOD = next(drill for drill in DRILLS if drill.name == "good")
@@ -76,6 +81,37 @@ def test_targets_that_cannot_be_rehearsed(tmp_path: Path, named: str, node: str 
     with pytest.raises(UsageError, match=why) as caught:
         choose_targets(named, environment_with(tmp_path, node), Console(err=io.StringIO()))
     assert caught.value.next_step
+
+
+def test_the_book_is_whole() -> None:
+    """At least forty drills, each with a name of its own, a class of fault, an end that it states, and a stage."""
+    names = [drill.name for drill in DRILLS]
+    assert len(names) == len(set(names)) >= 40
+    for drill in DRILLS:
+        want = drill.expected
+        assert drill.group in GROUPS
+        assert (want.stage is None) == (want.exit_code == 0 and want.result is Result.ROLLED_OUT), drill.name
+        assert want.stage in {None, BUILD, *STAGES}
+        assert want.exit_code in {0, 2, 10, 12, 13, 130}
+        assert set(drill.needs) <= set(BOTH)
+
+
+@pytest.mark.parametrize("drill", DRILLS, ids=lambda drill: drill.name)
+def test_a_changed_commit_is_python(drill: Drill) -> None:
+    """What a drill commits can be compiled, and is another text than before."""
+    source = (ROOT / drill.file).read_text()
+    changed = drill.change(source)
+    assert changed != source
+    if drill.file.suffix == ".py":
+        compile(changed, drill.name, "exec")
+
+
+def test_the_list_names_every_drill_by_what_is_at_fault() -> None:
+    """Each class with how many it has, each drill with what is broken."""
+    lines = render_list().splitlines()
+    for name, rows in GROUPS.items():
+        assert f"{name} ({len(rows)})" in lines
+    assert all(any(line.split()[:1] == [drill.name] and drill.what in line for line in lines) for drill in DRILLS)
 
 
 def test_drills_that_can_be_played() -> None:
@@ -222,6 +258,58 @@ RELEASED = Facts(
 def test_a_good_release_is_as_stated() -> None:
     """What ends as the book states has nothing wrong."""
     assert compare(GOOD, RELEASED, observe(RELEASED)) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "told", "wrong"),
+    [
+        ({"fault_came": False}, "", "the release ended before the fault came"),
+        ({"troubles": ["a secret is in runner/stages.log"]}, "", "a secret is in runner/stages.log"),
+        ({"said": "all is well"}, "environment", "the release did not say 'environment'"),
+    ],
+)
+def test_what_no_drill_may_have(changed: dict[str, Any], told: str, wrong: str) -> None:
+    """A fault that never came, a secret in a file, and words that were to be said and were not, are told."""
+    drill = replace(GOOD, expected=replace(GOOD.expected, told=told))
+    facts = replace(RELEASED, **changed)
+    assert compare(drill, facts, observe(facts)) == [wrong]
+
+
+def test_other_commits_have_their_words() -> None:
+    """What serves at the end is told by the word of its commit."""
+    theirs = "c" * 40
+    facts = replace(RELEASED, sites=(site("render", theirs),), words={theirs: "theirs"})
+    assert observe(facts).serving == {"render": "theirs"}
+
+
+@pytest.mark.parametrize(
+    ("codes", "code"),
+    [
+        ([0, 0], 0),
+        ([0, 10, 0, 0], 10),
+        ([0, 10, 13, 13], 13),
+        ([0, -9, 0], 0),
+        ([0, -9, 13], 13),
+        ([0, 10, -9, 0], 10),
+        ([130, 0, 0], 130),
+    ],
+)
+def test_the_code_of_a_run(codes: list[int], code: int) -> None:
+    """The first failure's; of a lost run what its recovery says; and 13 is always the last word."""
+    assert run_exit_code([Ran(Stage.BAKE, each, 0, 1) for each in codes]) == code
+
+
+def test_detection_is_timed_from_the_first_failure() -> None:
+    """From the first one that a user met of the candidate, else from its first answer."""
+    now = time.monotonic()
+    facts = replace(
+        RELEASED,
+        sites=(replace(site("render", OLD), first_answer_s=now, first_failure_s=now + 3),),
+        journal=[Event(datetime.now(UTC) + timedelta(seconds=8), Kind.STAGE_ENDED, "", BAKE_FAILED)],
+    )
+    assert observe(facts).detected_s == pytest.approx(5, abs=0.5)
+    well = replace(facts, sites=(replace(facts.sites[0], first_failure_s=None),))
+    assert observe(well).detected_s == pytest.approx(8, abs=0.5)
 
 
 @pytest.mark.parametrize(

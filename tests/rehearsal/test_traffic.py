@@ -72,6 +72,9 @@ def test_an_outage_is_counted_when_it_happened() -> None:
             assert traffic.failures == pytest.approx(50, abs=5)
             assert traffic.failures_between(start_s - 0.1, end_s + 0.1) == traffic.failures
             assert traffic.failures_between(0, start_s - 0.1) == 0
+            assert traffic.first_failure_since(0) == pytest.approx(start_s, abs=0.1)
+            assert traffic.first_failure_since(end_s + 0.2) is None
+            assert traffic.first_failure_since(None) is None
             assert sum((Counter(second.reasons) for second in traffic.by_second), Counter()) == {
                 "status 502": traffic.failures
             }

@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 
 from scripts.rehearsal.book import DRILLS
-from scripts.rehearsal.figures import HEAD, render_markdown, render_table
+from scripts.rehearsal.figures import HEAD, render_groups, render_markdown, render_table
 from scripts.rehearsal.observe import Facts, Seen, SiteFacts
 from scripts.rehearsal.play import Played
+from scripts.report import Result
 from tests.unit.journals import NASTY
 
 GOOD = next(drill for drill in DRILLS if drill.name == "good")
@@ -85,3 +86,15 @@ def test_nothing_breaks_out(text: str) -> None:
     lines = render_markdown([replace(BADLY, wrong=(text,))]).splitlines()
     assert len(lines) in {6, 7}
     assert not re.search(r"(?<!\\)(?:\\\\)*[<>`\[|]", lines[6] if len(lines) > 6 else "")
+
+
+def test_many_drills_are_told_by_what_is_at_fault() -> None:
+    """Median and worst of each class, and how often a bad release passed or a good one was taken back."""
+    green = replace(BADLY, seen=replace(SEEN, exit_code=0))
+    back = replace(WELL, seen=replace(SEEN, result=Result.ROLLED_BACK, detected_s=3.0, recovered_s=2.5))
+    text = render_groups([WELL, BADLY, green, back])
+    assert "| commit | 2 of 4 | 4.1 s, 5.2 s | 1.8 s, 2.5 s | 1.6 s, 2.5 s | 41 of 900 (errors) |" in text
+    assert "False greens: 1. False rollbacks: 1." in text
+    assert "False greens" not in render_table([WELL, BADLY])
+    assert "False greens" in render_table([WELL] * 6)
+    assert "False greens" in render_markdown([WELL] * 6)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from scripts.cli import main
+from scripts.errors import PlatformError
 from scripts.samples import append_samples, read_samples
 from scripts.verdict import BASELINE, CANDIDATE, CURRENT, Sample
 
@@ -177,3 +178,12 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
         (0.125, CANDIDATE, 1, "got ***"),
         (0.125, CURRENT, 1, ""),
     ]
+
+
+def test_samples_that_the_disk_does_not_take_are_an_error(tmp_path: Path) -> None:
+    """Where they cannot be written it is said which and what to do, and nobody is shown a traceback."""
+    (tmp_path / "samples-render.jsonl").mkdir()
+    with pytest.raises(PlatformError, match="could not be written") as caught:
+        append_samples(tmp_path, "render", [])
+    assert caught.value.exit_code == 12
+    assert "free the disk" in caught.value.next_step
