@@ -118,6 +118,7 @@ def _add_tools(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     rehearse.add_argument("--json", action="store_true", help="one JSON object on stdout")
     rehearse.add_argument("--jobs", type=int, default=1, help="play that many drills side by side (%(default)s)")
     rehearse.add_argument("--chaos", action="store_true", help="play random runs on platforms in memory instead")
+    rehearse.add_argument("--real", action="store_true", help="with --chaos: with real processes, some 20 s a run")
     rehearse.add_argument("--runs", type=int, default=200, help="how many random runs (%(default)s)")
     rehearse.add_argument("--seed", help="what the random runs are drawn from (a random one)")
     rehearse.add_argument("--first", type=int, default=0, help="the number of the first of them (%(default)s)")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import secrets
 import shutil
 import signal
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from scripts.console import Console
@@ -15,6 +17,7 @@ from scripts.errors import UsageError
 from scripts.rehearsal import chaos_command
 from scripts.rehearsal.book import GROUPS, choose
 from scripts.rehearsal.book.drill import BOTH, Drill
+from scripts.rehearsal.chaos_real import draw_drill, render_real
 from scripts.rehearsal.clone import differs_from_head, make_clone
 from scripts.rehearsal.figures import render_markdown, render_table
 from scripts.rehearsal.keep import keep
@@ -33,7 +36,7 @@ def run(arguments: argparse.Namespace, environment: Mapping[str, str]) -> int:
         UsageError: an unknown drill, or nothing to rehearse with.
     """
     console = Console()
-    if arguments.chaos:
+    if arguments.chaos and not arguments.real:
         return chaos_command.run(arguments, environment)
     if arguments.list:
         console.result(render_list())
@@ -45,6 +48,8 @@ def run(arguments: argparse.Namespace, environment: Mapping[str, str]) -> int:
     targets = choose_targets(arguments.targets, environment, console)
     if arguments.keep:
         return asyncio.run(_keep(targets, environment, console))
+    if arguments.chaos:
+        return _play_chaos(arguments, targets, environment, console)
     drills = [drill for drill in choose(arguments.drill, targets) for _ in range(arguments.repeat)]
     cli_version, played = asyncio.run(_play_all(drills, targets, environment, console, arguments.jobs))
     ok = all(not row.wrong for row in played)
@@ -55,6 +60,20 @@ def run(arguments: argparse.Namespace, environment: Mapping[str, str]) -> int:
         console.result(render_table(played))
     append_summary(environment, render_markdown(played))
     return 0 if ok else 10
+
+
+def _play_chaos(
+    arguments: argparse.Namespace, targets: Sequence[str], environment: Mapping[str, str], console: Console
+) -> int:
+    seed = arguments.seed or secrets.token_hex(4)
+    drills = [draw_drill(f"{seed}/{arguments.first + number}") for number in range(arguments.runs)]
+    drills = [replace(drill, everywhere="vercel" in targets) for drill in drills]
+    _, played = asyncio.run(_play_all(drills, targets, environment, console, arguments.jobs))
+    text = render_real(seed, played)
+    told = {"version": 1, "seed": seed, "first": arguments.first, "runs": [row.as_json() for row in played]}
+    console.result({**told, "ok": not any(row.wrong for row in played)} if arguments.json else text)
+    append_summary(environment, f"## Chaos\n\n```\n{text}\n```\n")
+    return 10 if any(row.wrong for row in played) else 0
 
 
 def render_list() -> str:

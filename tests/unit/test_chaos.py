@@ -7,14 +7,21 @@ from pathlib import Path
 import pytest
 
 from scripts.cli import main
+from scripts.rehearsal.book.drill import Drill, shipped
+from scripts.rehearsal.changes import leaks
 from scripts.rehearsal.chaos import Draw, Outcome, describe, draw, play
 from scripts.rehearsal.chaos_command import play_all, render
+from scripts.rehearsal.chaos_real import draw_drill, find_lies, render_real
+from scripts.rehearsal.observe import Facts, Seen, SiteFacts
+from scripts.rehearsal.play import Played
 from scripts.rehearsal.simulated.moments import NEW, NEWER, OLD
 from scripts.rehearsal.simulated.truth import find_false_success, find_untruths
 from scripts.rehearsal.simulated.world import pair
 from scripts.release import Stage
+from scripts.report import Result
 
 SEED = "book"
+FACTS = Facts(OLD, NEW, (), (), ())
 CALM = Draw("calm", ("render", "vercel"), together=True, faults=(), cuts=(), killed=False, keeps="journal")
 
 
@@ -116,3 +123,48 @@ def test_candidate_is_the_new_commit(tmp_path: Path) -> None:
     world = pair(tmp_path)
     world.run_forward()
     assert world.users == {"render": {NEW}, "vercel": {NEW}}
+
+
+def seen(result: Result, serves: str, exit_code: int = 0) -> Seen:
+    """Make what a real run showed."""
+    return Seen(None, exit_code, result, 9, 0, None, None, None, {"render": serves})
+
+
+@pytest.mark.parametrize(
+    ("told", "lie"),
+    [
+        (seen(Result.ROLLED_OUT, "candidate"), ""),
+        (seen(Result.ROLLED_OUT, "baseline"), "render serves the baseline, and rolled_out is claimed"),
+        (seen(Result.ROLLED_BACK, "candidate", 10), "render serves the candidate, and rolled_back_to is claimed"),
+        (seen(Result.NEVER_STARTED, "baseline", 10), "a good release on good platforms was not rolled out"),
+        (seen(Result.STILL_BROKEN, "neither"), "exit 0, and still_broken is claimed"),
+        (seen(Result.SUPERSEDED, "baseline", 10), "nobody else moved anything, and superseded is claimed"),
+    ],
+)
+def test_a_real_run_that_lies(told: Seen, lie: str) -> None:
+    """What serves, and what is claimed, of a good release on platforms on which nothing is wrong."""
+    lies = find_lies(Drill("s/1", "", shipped()), FACTS, told)
+    assert (lie in lies) if lie else (lies == [])
+
+
+def test_a_false_green_and_what_is_left_are_lies() -> None:
+    """A bad commit that passed, a secret in a file, and a deploy that goes live after the end."""
+    site = SiteFacts("render", OLD, NEW, (), frozenset(), None, lingered=False)
+    facts = replace(FACTS, sites=(site,), troubles=["a secret is in runner/stages.log"])
+    bad = Drill("s/1", "one that leaks", shipped(), leaks)
+    assert find_lies(bad, facts, seen(Result.ROLLED_OUT, "candidate")) == [
+        "a secret is in runner/stages.log",
+        "a false green: one that leaks",
+        "render: what serves changed by itself",
+    ]
+
+
+def test_real_runs_are_drawn_from_their_seed() -> None:
+    """The same seed gives the same commit, platform and cut; what is drawn differs, and is told."""
+    drawn = [draw_drill(f"a/{number}") for number in range(60)]
+    assert [row.what for row in drawn] == [draw_drill(f"a/{number}").what for number in range(60)]
+    assert len({row.what for row in drawn}) > 40
+    assert {row.meddle is None for row in drawn} == {bool(row.interludes) for row in drawn} == {True, False}
+    text = render_real("a", [Played(drawn[0], FACTS, seen(Result.ROLLED_OUT, "candidate"), ["it lies"])])
+    assert text.startswith(f"LIES a/0: exit 0, rolled_out; {drawn[0].what}")
+    assert text.endswith("1 random runs with real processes, seed a: 1 claimed what was not so")

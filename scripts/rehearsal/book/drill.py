@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scripts.rehearsal.changes import Change, harmless
 from scripts.rehearsal.clone import ENTRY
@@ -13,6 +14,9 @@ from scripts.rehearsal.clouds.vercel import VercelFaults
 from scripts.rehearsal.scene import Act, Meddle, Scene
 from scripts.release import Stage
 from scripts.report import Result
+
+if TYPE_CHECKING:
+    from scripts.rehearsal.observe import Facts, Seen
 
 BOTH = ("render", "vercel")
 
@@ -90,6 +94,7 @@ class Drill:
     alone: bool = False  # nothing else is played meanwhile
     linger_s: float = 0.0  # watched after the end: nothing may change by itself
     file: Path = ENTRY  # of the change
+    judge: Callable[[Drill, Facts, Seen], list[str]] | None = None  # instead of `expected`
     needs: tuple[str, ...] = ("render",)
     everywhere: bool = False
     where: str | None = None
