@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import queue
+import random
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -106,10 +107,10 @@ class Witness:
             yield block.answers[0]
 
     def send(self, probe: Probe, put: Callable[[Observation], None]) -> None:
-        """Start a probe of the deciding checks, in turn; what comes back is put."""
+        """Start a probe of the deciding checks, each once a round; what comes back is put."""
 
         def work() -> None:
-            check = self.deciding[probe.number % len(self.deciding)]
+            check = self._check_of(probe.number)
             answer = self._ask(probe.url, check, check.timeout_s, fresh=check is VERSION)
             seen = self._seen(answer) if check is VERSION else None
             t_s = self._clock.monotonic() - probe.started_s
@@ -117,6 +118,15 @@ class Witness:
             put(Observation(sample, seen, sent=answer.error != NO_CONNECTION_FREE))
 
         self._spawn(work)
+
+    def _check_of(self, number: int) -> Check:
+        """Give the check of a probe: each round has an order of its own, the same for both arms of a pair.
+
+        Always the same order would ask the same instance for the same check, where a balancer gives turns.
+        """
+        checks = self.deciding
+        order = random.Random(number // len(checks)).sample(checks, len(checks))  # noqa: S311 - no secret
+        return order[number % len(checks)]
 
     def _ask(self, url: str, check: Check, timeout_s: float, *, fresh: bool) -> Answer:
         """Send a probe; the unique parameter and the header keep a cache from answering for the service."""

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -269,11 +270,11 @@ def test_answers_that_come_late_are_not_lost() -> None:
         if len(blocks) == 2:
             for work in recorder.works:
                 work()
-    assert blocks == [[], [], ["ready", "version", "ready", "version"], []]
+    assert [sorted(block) for block in blocks] == [[], [], ["ready", "ready", "version", "version"], []]
 
 
 def test_probes_take_turns_and_are_timed() -> None:
-    """The deciding checks are asked in turn, samples count from the given moment, and `/version` tells the commit."""
+    """Each deciding check is asked once a round, samples count from the given moment, `/version` tells the commit."""
     clock = FakeClock()
     clock.advance(3)
     started_s = clock.monotonic() - 3
@@ -281,11 +282,25 @@ def test_probes_take_turns_and_are_timed() -> None:
     blocks = list(asking.watch(URL, BASELINE, started_s, Deadline.after(clock, 2)))
     assert [len(block) for block in blocks] == [4, 4]
     rows = [row for block in blocks for row in block]
-    assert [row.sample.endpoint for row in rows] == ["ready", "version"] * 4
+    rounds = [sorted(row.sample.endpoint for row in rows[first : first + 2]) for first in range(0, 8, 2)]
+    assert rounds == [["ready", "version"]] * 4
     assert [row.sample.t_s for row in rows] == [3 + number / 4 for number in range(8)]
     assert {row.sample.arm for row in rows} == {BASELINE}
-    assert [row.seen for row in rows] == [None, Seen(NEW)] * 4
+    assert {(row.sample.endpoint, row.seen) for row in rows} == {("ready", None), ("version", Seen(NEW))}
     assert all(row.sample.ok for row in rows)
+
+
+def test_no_check_is_always_asked_at_the_same_place() -> None:
+    """A balancer that gives turns to as many instances as there are checks is asked each check at each of them."""
+    clock = FakeClock()
+    asking = Witness(
+        Client(clock, httpx.MockTransport(always)), clock, (READY, replace(READY, name="second")), 10, inline
+    )
+    rows = [row for block in asking.watch(URL, BASELINE, 0.0, Deadline.after(clock, 20)) for row in block]
+    names = [check.name for check in asking.deciding]
+    for name in names:
+        places = {number % len(names) for number, row in enumerate(rows) if row.sample.endpoint == name}
+        assert places == set(range(len(names)))
 
 
 def test_a_pair_is_sent_together_in_an_order_by_chance() -> None:

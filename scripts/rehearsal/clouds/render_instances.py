@@ -62,21 +62,25 @@ class Instances:
         Raises:
             StartFailedError: another one did not become healthy; the old release has all its instances again, soon.
         """
-        artifact, old = first.artifact, list(self._members)
         self._edge.on_request = None  # it is awake
+        new: list[Instance] = []
         try:
             for number in range(count):
-                instance = first if number == 0 else await self.start_until_healthy(artifact)
-                self._join(instance)
-                if old[kept:] and number < count - 1:
-                    self._retire(old.pop())
+                new.append(first if number == 0 else await self.start_until_healthy(first.artifact))
+                self._join(new[-1])
+                if number < count - 1:
+                    for instance in self._others(new)[kept:][:1]:
+                        self._retire(instance)
         except (StartFailedError, asyncio.CancelledError):
-            self._turn_back(old, artifact, count)
+            self._platform.spawn(self._turn_back(new, count))
             raise
-        for instance in old[kept:]:
+        for instance in self._others(new)[kept:]:
             self._retire(instance)
         for instance in set(self._supervisor.instances) - self._leaving - set(self._members):
             self._drain_soon(instance)  # one that never got the traffic it was started for
+
+    def _others(self, new: list[Instance]) -> list[Instance]:
+        return [instance for instance in self._members if instance not in new]
 
     def restart(self, artifact: Artifact, count: int) -> None:
         """Start new instances in the background and move the traffic when they are healthy."""
@@ -170,14 +174,10 @@ class Instances:
     async def _renew(self, artifact: Artifact, count: int) -> None:
         await self.roll_out(await self._started_again(artifact), count)
 
-    def _turn_back(self, old: list[Instance], failed: Artifact, count: int) -> None:
-        """Give up a replacement half-way: what was replaced already is started again, and then takes its place back."""
-        new = [instance for instance in self._members if instance.artifact is failed]
-        if old and new:
-            self._platform.spawn(self._renew_from(old, new, count))
-
-    async def _renew_from(self, old: list[Instance], new: list[Instance], count: int) -> None:
-        for _ in range(count - len(old)):
+    async def _turn_back(self, new: list[Instance], count: int) -> None:
+        """Give up a replacement half-way: what was replaced already is started again, and takes its place back."""
+        old = self._others(new)
+        for _ in range(count - len(old) if old else 0):
             self._join(await self._started_again(old[0].artifact))
         for instance in new:
             self._retire(instance)
