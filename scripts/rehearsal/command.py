@@ -151,7 +151,8 @@ async def _play_each(
             played = await asyncio.gather(*tasks)
         finally:
             for task in tasks:
-                task.cancel()
+                if not task.cancelling():  # a second time would break off what it does to end
+                    task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         played += [await play_one(drill) for drill in drills if drill.alone]
     return (kit.cli_version if kit else None), played
