@@ -7,6 +7,7 @@ How many failures are too many is not decided here.
 import asyncio
 import itertools
 import json
+import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -135,8 +136,9 @@ class Traffic:
 
     async def _drive(self) -> None:
         start_s = time.monotonic()
-        for number in itertools.count():
-            due_s = start_s + number / self._rate_per_s
+        chance = random.Random(0)  # noqa: S311 - users are no metronome: in step with a prober each would have its own
+        for number in itertools.count():  # instance of a balancer that gives turns
+            due_s = start_s + (number + chance.random()) / self._rate_per_s
             await asyncio.sleep(due_s - time.monotonic())
             self._send(number, due_s)
 
