@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import secrets
 import shutil
 import signal
@@ -139,12 +140,13 @@ async def _play_each(
     with tempfile.TemporaryDirectory(prefix="slipway-") as kept:
         needed = "vercel" in targets and any(drill.plays_on("vercel") for drill in drills)
         kit = await open_kit(ROOT, Path(kept), environment, console) if needed else None
-        free = asyncio.Semaphore(jobs)
+        free, one_builds = asyncio.Semaphore(jobs), asyncio.Semaphore(1)  # a build takes a core and more
 
         async def play_one(drill: Drill) -> Played:
-            async with free:
+            own = kit if drill.plays_on("vercel") else None
+            async with one_builds if own else contextlib.nullcontext(), free:
                 with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
-                    return await play(drill, ROOT, Path(folder), console, kit if drill.plays_on("vercel") else None)
+                    return await play(drill, ROOT, Path(folder), console, own)
 
         tasks = [asyncio.ensure_future(play_one(drill)) for drill in drills if not drill.alone]
         try:
