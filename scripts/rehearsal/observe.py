@@ -124,7 +124,8 @@ def _detected_s(facts: Facts, where: str | None) -> float | None:
         return None
     moments = [_visible_s(site, facts.candidate) for site in facts.sites if where in {None, site.name}]
     visible = min((moment for moment in moments if moment is not None), default=None)
-    return None if visible is None else round(_monotonic(decided) - visible, 2)
+    seconds = None if visible is None else round(_monotonic(decided) - visible, 2)
+    return seconds if seconds is not None and seconds >= 0 else None  # decided before anybody could see it
 
 
 def _visible_s(site: SiteFacts, candidate: str) -> float | None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -92,6 +92,8 @@ async def play(drill: Drill, root: Path, folder: Path, console: Console, kit: Ki
         console.say(f"  shipping {world.candidate[:7]} over {world.baseline[:7]} to {names}, {rate}")
         facts = await release_in(world, drill, folder, console, kit)
     seen = observe(facts, drill.where)
+    if drill.clock_off_s:
+        seen = replace(seen, detected_s=None)  # by a clock that is wrong
     wrong = (drill.judge or compare)(drill, facts, seen)
     for line in wrong:
         console.say(f"  not as stated: {line}")
