@@ -26,7 +26,7 @@ REQUIRED = {HOOK: "the deploy hook of the service (Render dashboard, Settings, D
 OPTIONAL = {KEY: "an API key; without it nothing can be cancelled, and the memory of rollbacks is missing"}
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}  # the rehearsal's hook
 PAGE = 100  # the largest page; one is enough to know what serves and what served before
-TOO_MANY, SERVER_ERROR = 429, 500
+REFUSED, TOO_MANY, SERVER_ERROR = 400, 429, 500
 PATCH_S = 10  # seconds that turning auto-deploy off may delay a rollback
 
 STATES: Mapping[str, DeployState] = {
@@ -115,15 +115,17 @@ class Render:
 
         The API leaves auto-deploy as it was (the dashboard's rollback turns it off), so the next push would bring the
         bad commit back: it is turned off first, to be off whatever becomes of the request. The hook with `ref` does
-        that by itself.
+        that by itself. What served and is refused all the same is no longer kept, so the hook builds it anew.
         """
         if self._key is None or to.deployment_id is None:
             return self.deploy(_known(to.commit), deadline), ""
         warning = self._stop_auto_deploy(Deadline.after(deadline.clock, min(PATCH_S, deadline.left_s)))
-        refused = frozenset({400, 404, 410} if to.commit else ())
-        answer = self._ask("POST", "/rollback", "rolling back", deadline, {"deployId": to.deployment_id}, refused)
-        if answer.status in refused:  # what is too old is not kept, and can be built anew
-            return self.deploy(_known(to.commit), deadline), " ".join([warning, _not_kept(answer, to.commit)]).strip()
+        what, wanted = "rolling back", {"deployId": to.deployment_id}
+        answer = self._ask("POST", "/rollback", what, deadline, wanted, {REFUSED})
+        if answer.status == REFUSED:
+            if to.commit is None or not self.fetch_deployment(to.deployment_id, deadline).state.has_served:
+                _refuse_api(answer, f"Render, {what}", changes=True)
+            return self.deploy(to.commit, deadline), f"{warning} {_not_kept(to.commit)}".strip()
         try:
             return _deployment(answer.json()), warning
         except PlatformError as error:
@@ -162,8 +164,9 @@ class Render:
         return answer
 
 
-def _not_kept(answer: Answer, commit: Sha | None) -> str:
-    return f"Render does not roll back to {short(commit)} (answered {answer.status}): it is built anew from its commit"
+def _not_kept(commit: Sha) -> str:
+    """Say what becomes of a release whose build is no longer kept."""
+    return f"Render does not roll back to {short(commit)}, which did serve: it is built anew from its commit"
 
 
 def _named(answer: Answer, commit: Sha, what: str) -> Deployment:

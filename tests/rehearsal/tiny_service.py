@@ -186,7 +186,7 @@ async def tiny_cloud(
     keep_artifacts: int = 2,
     instances: int = 1,
     overlap: Overlap = Overlap.WAIT,
-    reads_per_minute: int = 400,
+    reads_per_minute: int | None = None,
 ) -> AsyncIterator[Tiny]:
     """Serve an empty repository from an emulated Render, below a folder that may already hold the repository."""
     path = folder / "repository"

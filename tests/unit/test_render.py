@@ -449,17 +449,27 @@ def test_a_rollback_that_is_refused(status: int, kind: type[SlipwayError]) -> No
         render(script).roll_back(baseline(None), soon())
 
 
-@pytest.mark.parametrize("status", [400, 404, 410])
-def test_a_build_that_is_not_kept_is_built_anew(status: int) -> None:
-    """What the platform does not roll back to is deployed by the hook from its commit, and that is said."""
-    script = Script(Reply(json={}), Reply(status, json={"message": "gone"}), Reply(json={"deploy": {"id": "dep-4"}}))
+@pytest.mark.parametrize("status", ["live", "deactivated"])
+def test_a_build_that_is_not_kept_is_built_anew(status: str) -> None:
+    """What served and is not rolled back to is deployed by the hook from its commit, and that is said."""
+    served = Reply(json=deploy_row(id="dep-0", status=status))
+    script = Script(Reply(json={}), Reply(400, json={"message": "no"}), served, Reply(json={"deploy": {"id": "dep-4"}}))
     deployment, warning = render(script).roll_back(baseline(), soon())
     assert deployment == Deployment("dep-4", OLD, DeployState.QUEUED)
     assert "built anew from its commit" in warning
     assert str(script.requests[-1].url) == f"{HOOK_URL}&ref={OLD}"
 
 
-@pytest.mark.parametrize(("status", "kind"), [(401, ConfigError), (403, ConfigError), (409, PlatformError)])
+@pytest.mark.parametrize("status", ["build_failed", "canceled", "update_failed", "build_in_progress"])
+def test_what_never_served_is_not_built_for_a_rollback(status: str) -> None:
+    """A rollback to it is refused, and nothing else is tried."""
+    script = Script(Reply(json={}), Reply(400), Reply(json=deploy_row(id="dep-0", status=status)))
+    with refused(PlatformError, "rolling back: answered 400"):
+        render(script).roll_back(baseline(), soon())
+    assert script.asked[-1] == f"GET {SERVICE}/deploys/dep-0"
+
+
+@pytest.mark.parametrize(("status", "kind"), [(401, ConfigError), (404, ConfigError), (409, PlatformError)])
 def test_a_rollback_that_is_forbidden_is_not_tried_otherwise(status: int, kind: type[SlipwayError]) -> None:
     """Only what says that there is nothing to go back to is a reason to build it anew."""
     script = Script(Reply(json={}), Reply(status))

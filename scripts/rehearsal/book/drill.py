@@ -57,7 +57,7 @@ class Setting:
     instances: int = 1
     keep_artifacts: int = 2
     overlap: Overlap = Overlap.WAIT
-    reads_per_minute: int = 400
+    reads_per_minute: int | None = None
     old: Callable[[Path], Change] | None = None
     first: bool = False
 

@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import Self
 
 from scripts.rehearsal.clouds.render_api import RenderApi
-from scripts.rehearsal.clouds.render_gate import READS_PER_WINDOW
 from scripts.rehearsal.clouds.render_service import RenderService, Settings
 from scripts.rehearsal.clouds.render_values import Deploy, Event, Faults, Kind, Overlap, Status, Times, Trigger
 from scripts.rehearsal.edge import Edge
@@ -41,7 +40,7 @@ class RenderCloud:
         branch: str = "main",
         instances: int = 1,
         overlap: Overlap = Overlap.WAIT,
-        reads_per_minute: int = READS_PER_WINDOW,
+        reads_per_minute: int | None = None,
     ) -> None:
         self._settings = Settings(service_id, repository.resolve(), branch, keep_artifacts, times, instances, overlap)
         self._reads_per_minute = reads_per_minute

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from scripts.rehearsal.clouds.render_gate import READS_PER_WINDOW, Gate, refusal
+from scripts.rehearsal.clouds.render_gate import Gate, refusal
 from scripts.rehearsal.clouds.render_json import (
     BadParameterError,
     read_deploy_query,
@@ -43,7 +43,7 @@ class RenderApi:
         *,
         api_key: str,
         hook_key: str,
-        reads: int = READS_PER_WINDOW,
+        reads: int | None = None,
     ) -> None:
         self._service = service
         self._faults = faults

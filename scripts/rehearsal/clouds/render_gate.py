@@ -45,14 +45,18 @@ class Quota:
 
 
 class Gate:
-    """Lets a request through to the application, or answers it: 503 in an outage, 429 beyond the limit, 401 keyless."""
+    """Lets a request through to the application, or answers it: 503 in an outage, 429 beyond the limit, 401 keyless.
 
-    def __init__(self, app: ASGIApp, *, faults: Faults, api_key: str, reads: int = READS_PER_WINDOW) -> None:
+    `reads` is the limit that is held to; without one what is left is only told, since times here are not Render's.
+    """
+
+    def __init__(self, app: ASGIApp, *, faults: Faults, api_key: str, reads: int | None = None) -> None:
         self._app = app
         self._faults = faults
         self._refusals = Refusals()
         self._api_key = api_key
-        self._reads = Quota(reads, time.monotonic)
+        self._reads = Quota(reads or READS_PER_WINDOW, time.monotonic)
+        self._enforces = reads is not None
         self._changes = Quota(CHANGES_PER_WINDOW, time.monotonic)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,7 +69,12 @@ class Gate:
                 MutableHeaders(scope=message).update(headers)
             await send(message)
 
-        beyond = quota.exceeded and refusal(429, "too many requests", headers["Ratelimit-Reset"])
+        beyond = (
+            self._enforces
+            and quota is self._reads
+            and quota.exceeded
+            and refusal(429, "too many requests", headers["Ratelimit-Reset"])
+        )
         await (beyond or self._refusal(scope) or self._app)(scope, receive, send_with_headers)
 
     def _refusal(self, scope: Scope) -> Response | None:

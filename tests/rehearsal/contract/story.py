@@ -129,9 +129,9 @@ class Story:
 
     @cached_property
     def too_old(self) -> Refused:
-        """What served two releases ago is out of reach."""
+        """What served two releases ago is out of reach, unless its commit is known and can be built anew."""
         _told(self.again)
-        return self._refused(self.deployed.ended)
+        return self._refused(replace(self.deployed.ended, commit=None))
 
     @cached_property
     def never_served(self) -> Refused:
