@@ -26,10 +26,10 @@ class Bets:
         self.stakes = stakes
         self._cap = math.log(cap) if cap < math.inf else math.inf
         self._late = late
-        self._logs = [0.0] * len(stakes)  # of what one unit has become since the first block
-        self._units = [math.log((1 - late) / len(stakes))] * len(
-            stakes
-        )  # of all that entered, at the first block's odds
+        # Of each stake: what a unit that was there from the first block on has become, and how many of those units all
+        # that has entered is worth; both as logarithms. Who enters later buys in at the price of that moment.
+        self._logs = [0.0] * len(stakes)
+        self._units = [math.log((1 - late) / len(stakes))] * len(stakes)
         self._blocks = 0
         self._entries = 0
 

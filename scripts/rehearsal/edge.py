@@ -14,6 +14,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from scripts.rehearsal.serving import serve
+from scripts.rehearsal.sniffer import Sniffer
 from scripts.rehearsal.wire import BODY_LIMIT_BYTES, Answer, Client, Headers, Request
 
 type Message = MutableMapping[str, Any]
@@ -60,6 +61,7 @@ class Edge:
     """
 
     def __init__(self, *, answer_limit_s: float = 60.0) -> None:
+        self.sniffer = Sniffer("a request to the service")
         self.url = ""
         self.upstreams: tuple[Upstream, ...] = ()
         self.on_request: Callable[[], Awaitable[None]] | None = None
@@ -119,9 +121,13 @@ class Edge:
 
     async def _serve(self, scope: Message, receive: Receive, send: Send) -> None:
         body = await _read_body(receive)
-        answer = TOO_LARGE if body is None else await self._answer_in_front(_request(scope, body))
+        answer = TOO_LARGE if body is None else await self._answer_in_front(self._sniffed(_request(scope, body)))
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
         await send({"type": "http.response.body", "body": answer.body})
+
+    def _sniffed(self, request: Request) -> Request:
+        self.sniffer.look([request.target, *(value for _, value in request.headers), request.body])
+        return request
 
     async def _answer_in_front(self, request: Request) -> Answer:
         front = self.front

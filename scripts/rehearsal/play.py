@@ -22,6 +22,7 @@ from scripts.rehearsal.kit import Kit
 from scripts.rehearsal.observe import Facts, Seen, SiteFacts, compare, observe
 from scripts.rehearsal.runner import Ran, Runner
 from scripts.rehearsal.scene import Scene
+from scripts.rehearsal.sniffer import find_in_files, marks_of, watched_processes
 from scripts.rehearsal.traffic import Traffic
 from scripts.rehearsal.world import Site, World, build
 
@@ -117,7 +118,9 @@ async def release_in(world: World, drill: Drill, folder: Path, console: Console,
     scene = Scene(world, runner)
     runner.interludes.update({stage: functools.partial(meddle, scene) for stage, meddle in drill.interludes.items()})
     before = await _ask_all(world)  # also the first call that wakes a function: users of a service do not meet that
+    marks = marks_of(world.secrets)
     async with contextlib.AsyncExitStack() as stack:
+        processes = await stack.enter_async_context(watched_processes(marks))
         users = {
             site.name: await stack.enter_async_context(Traffic(site.edge.url, world.endpoints, drill.users_per_s))
             for site in world.sites
@@ -131,7 +134,9 @@ async def release_in(world: World, drill: Drill, folder: Path, console: Console,
         for site in world.sites
     ]
     runner = scene.runner
-    troubles = [f"a secret is in {path}" for path in find_leaks(world.secrets.values(), folder)]
+    places = [processes, *(site.edge.sniffer for site in world.sites), *(site.cloud.sniffer for site in world.sites)]
+    found = sorted(what for place in places for what in place.found)
+    troubles = [f"a secret was seen: {what}" for what in [*found, *find_in_files(marks, folder)]]
     journal, torn = _read_journal(runner)
     said = runner.log.read_text(encoding="utf-8", errors="replace")
     return Facts(
@@ -144,13 +149,6 @@ def _read_journal(runner: Runner) -> tuple[list[Event], list[str]]:
         return Journal(runner.state, SystemClock(), str).read(), []
     except SlipwayError as error:
         return [], [f"the journal cannot be read: {error.what}"]
-
-
-def find_leaks(secrets: Iterable[str], folder: Path) -> list[str]:
-    """Give the files of the runners that hold a secret; of a hook's URL its key is the secret."""
-    marks = [(secret.partition("key=")[2] or secret).encode() for secret in secrets]
-    files = (path for place in folder.glob("runner*") for path in place.rglob("*") if path.is_file())
-    return [str(path.relative_to(folder)) for path in files if any(mark in path.read_bytes() for mark in marks)]
 
 
 async def _act(drill: Drill, scene: Scene) -> tuple[list[Ran], bool]:

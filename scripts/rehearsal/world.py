@@ -15,6 +15,7 @@ import tomli_w
 
 from scripts.config import SECRET_IN_HEADER, TARGETS, Config, parse
 from scripts.errors import ConfigError
+from scripts.platforms.vercel import BYPASS
 from scripts.probe import VERSION
 from scripts.rehearsal.book.drill import Drill
 from scripts.rehearsal.clone import commit_change, make_clone
@@ -22,6 +23,7 @@ from scripts.rehearsal.clouds.render import RenderCloud, Times
 from scripts.rehearsal.clouds.vercel import VercelCloud, VercelTimes
 from scripts.rehearsal.edge import Edge
 from scripts.rehearsal.kit import Kit, included
+from scripts.rehearsal.sniffer import marks_of
 from scripts.rehearsal.traffic import Endpoint
 from scripts.release import Sha
 
@@ -101,6 +103,7 @@ async def build(root: Path, folder: Path, drill: Drill, kit: Kit | None = None) 
         if not drill.setting.first:
             await _serve_baseline(sites, baseline, kit)
         endpoints = users_endpoints(parse(table))
+        _look_for_secrets(sites, given)
         yield World(baseline, candidate, clone, tuple(sites), path, given, endpoints, outage)
 
 
@@ -147,6 +150,16 @@ async def _open_vercel(
     given = {"VERCEL_TOKEN": token, "VERCEL_AUTOMATION_BYPASS_SECRET": bypass}
     ids = {"team": cloud.settings.team, "org_id": cloud.settings.org_id, "project_id": cloud.settings.project_id}
     return Site("vercel", edge, cloud), given, {"url": edge.url, "api_url": cloud.api_url, **ids}
+
+
+def _look_for_secrets(sites: Sequence[Site], given: Mapping[str, str]) -> None:
+    """Let each place look for what is not its own: no secret is the service's, and none of a platform's another's."""
+    marks = marks_of(given)
+    for site in sites:
+        own = f"{site.name.upper()}_"
+        asked = {BYPASS} if BYPASS.startswith(own) else set()  # it goes with every probe of Vercel
+        site.edge.sniffer.marks = {name: mark for name, mark in marks.items() if name not in asked}
+        site.cloud.sniffer.marks = {name: mark for name, mark in marks.items() if not name.startswith(own)}
 
 
 async def _serve_baseline(sites: Sequence[Site], baseline: str, kit: Kit | None) -> None:

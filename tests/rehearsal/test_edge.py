@@ -2,12 +2,14 @@
 
 import asyncio
 import time
+from pathlib import Path
 
 import httpx
 import pytest
 
 from scripts.rehearsal.edge import Edge
 from scripts.rehearsal.fronts import PAGE, always, caching, limiting
+from scripts.rehearsal.sniffer import find_in_files, marks_of, watched_processes
 from scripts.rehearsal.traffic import Endpoint, Traffic
 from scripts.rehearsal.wire import BODY_LIMIT_BYTES
 from tests.rehearsal.upstreams import echo, nowhere, raw, read_head
@@ -275,3 +277,37 @@ def test_a_limit_in_front() -> None:
             assert (answer.status_code, answer.headers["content-type"][:9]) == (200, "text/html")
 
     asyncio.run(rehearse())
+
+
+def test_secrets_in_requests_are_seen() -> None:
+    """In target, header or body, by the name of the secret; what is not looked for is not remembered."""
+
+    async def rehearse() -> None:
+        async with Edge() as edge, echo() as upstream, httpx.AsyncClient(trust_env=False) as client:
+            edge.route_to([upstream])
+            edge.sniffer.marks = marks_of({"HOOK": "http://a/deploy/srv?key=hk_1", "KEY": "rnd_2", "TOKEN": "tok_3"})
+            await client.get(f"{edge.url}/fine", headers={"authorization": "Bearer other"})
+            assert edge.sniffer.found == set()
+            await client.get(f"{edge.url}/a?q=hk_1")
+            await client.get(edge.url, headers={"authorization": "Bearer rnd_2"})
+            await client.post(edge.url, content=b"x tok_3 y")
+            assert edge.sniffer.found == {f"{name} is in a request to the service" for name in ("HOOK", "KEY", "TOKEN")}
+
+    asyncio.run(rehearse())
+
+
+def test_secrets_in_command_lines_and_files_are_seen(tmp_path: Path) -> None:
+    """A program that is given one as a word, and a log that repeats one."""
+    marks = marks_of({"KEY": "rnd_of_this_test"})
+    (tmp_path / "runner-2").mkdir()
+    (tmp_path / "runner-2" / "log").write_text("Bearer rnd_of_this_test")
+    assert find_in_files(marks, tmp_path) == ["KEY is in runner-2/log"]
+
+    async def watch() -> set[str]:
+        async with watched_processes(marks) as seen:
+            running = await asyncio.create_subprocess_exec("sh", "-c", "sleep 1.2; : rnd_of_this_test")
+            await running.wait()
+            return seen.found
+
+    if Path("/proc/self/cmdline").exists():
+        assert asyncio.run(watch()) == {"KEY is in a command line"}

@@ -11,6 +11,7 @@ from scripts.rehearsal.clouds.render_service import RenderService, Settings
 from scripts.rehearsal.clouds.render_values import Deploy, Event, Faults, Kind, Overlap, Status, Times, Trigger
 from scripts.rehearsal.edge import Edge
 from scripts.rehearsal.serving import serve
+from scripts.rehearsal.sniffer import Sniffer, sniffed
 from scripts.rehearsal.supervisor import Supervisor
 
 __all__ = ["Deploy", "Event", "Faults", "Kind", "Overlap", "RenderCloud", "Status", "Times", "Trigger"]
@@ -42,6 +43,7 @@ class RenderCloud:
         overlap: Overlap = Overlap.WAIT,
         reads_per_minute: int | None = None,
     ) -> None:
+        self.sniffer = Sniffer("a request to Render")
         self._settings = Settings(service_id, repository.resolve(), branch, keep_artifacts, times, instances, overlap)
         self._reads_per_minute = reads_per_minute
         self._supervisor = Supervisor(
@@ -68,7 +70,7 @@ class RenderCloud:
                 self.service, self.faults, api_key=self._api_key, hook_key=self._hook_key, reads=self._reads_per_minute
             )
             self.routes = api.routes
-            self._url = await stack.enter_async_context(serve(api.app))
+            self._url = await stack.enter_async_context(serve(sniffed(api.app, self.sniffer)))
             self._stack = stack.pop_all()
         return self
 

@@ -32,6 +32,7 @@ from scripts.rehearsal.clouds.vercel_values import (
 )
 from scripts.rehearsal.edge import Edge, Upstream
 from scripts.rehearsal.serving import serve
+from scripts.rehearsal.sniffer import Sniffer, sniffed
 
 __all__ = [
     "AliasJob",
@@ -76,6 +77,7 @@ class VercelCloud:
         most_functions: int = 6,
     ) -> None:
         self.faults = faults
+        self.sniffer = Sniffer("a request to Vercel")
         self.production_host = urlsplit(edge.url).netloc
         self.api_url = ""
         self._settings = Settings(org_id, team, project_id, name, self.production_host, plan, times)
@@ -103,7 +105,7 @@ class VercelCloud:
             self._unknown = api.unknown
             self._gate = Gate(api.app, project=self._project, faults=lambda: self.faults, token=self._token)
             stack.push_async_callback(self._close_servers)
-            self.api_url = await self._serve(self._gate)
+            self.api_url = await self._serve(sniffed(self._gate, self.sniffer))
             self._stack = stack.pop_all()
         return self
 
