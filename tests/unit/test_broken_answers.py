@@ -46,7 +46,7 @@ ACTS: Mapping[str, Callable[[Platform, Deadline], object]] = {
     "deployment": lambda platform, deadline: platform.fetch_deployment("dep-1", deadline),
     "deploy": lambda platform, deadline: platform.deploy(OLD, deadline),
     "cancel": lambda platform, deadline: platform.cancel(Deployment("dep-1", OLD, DeployState.BUILDING), deadline),
-    "roll back": lambda platform, deadline: platform.roll_back(Baseline("render", OLD, "dep-0", proven=True), deadline),
+    "roll back": lambda platform, deadline: platform.roll_back(Baseline("render", OLD, "dep-1", proven=True), deadline),
 }
 
 
