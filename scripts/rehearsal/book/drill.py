@@ -11,7 +11,7 @@ from scripts.rehearsal.changes import Change, harmless
 from scripts.rehearsal.clone import ENTRY
 from scripts.rehearsal.clouds.render import Faults, Overlap
 from scripts.rehearsal.clouds.vercel import VercelFaults
-from scripts.rehearsal.scene import Act, Meddle, Scene
+from scripts.rehearsal.scene import Act, Meddle
 from scripts.release import Stage
 from scripts.report import Result
 
@@ -60,11 +60,6 @@ class Setting:
     reads_per_minute: int | None = None
     old: Callable[[Path], Change] | None = None
     first: bool = False
-
-
-async def release_once(scene: Scene) -> list[object]:
-    """Do what nearly every drill does."""
-    return list(await scene.runner.release(scene.world.candidate))
 
 
 @dataclass(frozen=True)
