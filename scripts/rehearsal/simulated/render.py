@@ -14,13 +14,13 @@ from datetime import timedelta
 import httpx
 
 from scripts.clock import Deadline
-from scripts.errors import ConfigError, OutcomeUnknown, PlatformError, PlatformUnreachable, SlipwayError, UnknownState
+from scripts.errors import ConfigError, PlatformError, SlipwayError, UnknownState
 from scripts.platforms import History
+from scripts.rehearsal.simulated.api import Api
 from scripts.rehearsal.simulated.moments import BEGIN, Cut, StillClock
 from scripts.release import Baseline, Deployment, DeployState, Sha
 
 URL = "https://service.test"
-RETRIES_S = 7.5  # what the client spends on an API that does not answer
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Row:
 
 
 @dataclass
-class Cloud:
+class Cloud(Api):
     """One service; the attributes are its faults, all absent at first."""
 
     clock: StillClock
@@ -94,11 +94,6 @@ class Cloud:
         for commit in commits:
             self._finish(self._add(commit), DeployState.LIVE)
 
-    def at(self, moment_s: float, event: Callable[[], object]) -> None:
-        """Let something happen at a moment."""
-        self._events.append((moment_s, event))
-        self._events.sort(key=lambda pair: pair[0])
-
     def someone_deploys(self, commit: Sha) -> str:
         """Deploy as a person in the dashboard does."""
         return self._enqueue(commit).id
@@ -106,11 +101,6 @@ class Cloud:
     def someone_rolls_back(self, commit: Sha) -> str:
         """Roll back as a person in the dashboard does."""
         return self._enqueue(commit, is_rollback=True).id
-
-    def api_is_down(self, seconds: float, *, from_s: float | None = None) -> None:
-        """Let the API, not the service, be unreachable for a while."""
-        begin = self.clock.now_s if from_s is None else from_s
-        self.outages.append((begin, begin + seconds))
 
     def commits(self) -> set[Sha]:
         """Give the commits that users get now."""
@@ -130,10 +120,6 @@ class Cloud:
         """The commits that will go live if nobody does anything."""
         self._advance()
         return {row.commit for row in self.rows if not row.state.ended and row.commit not in self.fails_to_build}
-
-    def asked(self, method: str) -> list[str]:
-        """Give the arguments of every mutation of one kind."""
-        return [argument for name, argument in self.mutations if name == method]
 
     # what a platform does
 
@@ -227,31 +213,6 @@ class Cloud:
             raise httpx.ReadTimeout("still asleep", request=request)
 
     # how it works
-
-    def _begin_call(self) -> None:
-        self.cut.tick()
-        self._advance()
-        if any(begin <= self.clock.now_s < end for begin, end in self.outages):
-            self.clock.sleep(RETRIES_S)
-            raise PlatformUnreachable("the API does not answer")
-
-    def _mutate[T](self, method: str, argument: str, act: Callable[[], T]) -> T:
-        self._begin_call()
-        if method in self.refuses:
-            raise self.refuses[method]
-        if method in self.unknown_outcome and not self.unknown_outcome[method]:
-            raise OutcomeUnknown(f"{method}: sent, but not answered")
-        self.mutations.append((method, argument))
-        given = act()
-        if method in self.down_after:
-            self.api_is_down(self.down_after[method])
-        if method == self.interrupted_in:
-            self.interrupted_in = ""
-            raise KeyboardInterrupt
-        self.cut.tick()
-        if method in self.unknown_outcome:
-            raise OutcomeUnknown(f"{method}: sent, but not answered")
-        return given
 
     def _add(self, commit: Sha, *, is_rollback: bool = False) -> Row:
         self.rows.append(Row(f"dep-{len(self.rows) + 1}", commit, self._moment, is_rollback))

@@ -16,8 +16,8 @@ from scripts.clock import Deadline
 from scripts.errors import OutcomeUnknown, PlatformError, PlatformUnreachable, SlipwayError
 from scripts.platforms import History
 from scripts.platforms.vercel_answers import Move, find_rollback_time, find_undone
+from scripts.rehearsal.simulated.api import Api
 from scripts.rehearsal.simulated.moments import BEGIN, Cut, StillClock
-from scripts.rehearsal.simulated.render import RETRIES_S
 from scripts.release import Baseline, Deployment, DeployState, Sha
 
 PRODUCTION = "https://web.test"
@@ -59,7 +59,7 @@ class Job:
 
 
 @dataclass
-class StagedCloud:
+class StagedCloud(Api):
     """One project."""
 
     clock: StillClock
@@ -111,11 +111,6 @@ class StagedCloud:
             row.state = DeployState.LIVE
             self._point(row.id)
 
-    def at(self, moment_s: float, event: Callable[[], object]) -> None:
-        """Let something happen at a moment."""
-        self._events.append((moment_s, event))
-        self._events.sort(key=lambda pair: pair[0])
-
     def someone_pushes(self, commit: Sha) -> str:
         """Deploy as a push does: users follow when it is ready, unless a rollback pins what serves."""
         row = self._add(commit, self.build_s)
@@ -133,11 +128,6 @@ class StagedCloud:
     def someone_rolls_back(self, commit: Sha) -> None:
         """Give them back to one, as a person in the dashboard does."""
         self._move("rollback", self._newest(commit))
-
-    def api_is_down(self, seconds: float, *, from_s: float | None = None) -> None:
-        """Let the API, not the function, be unreachable for a while."""
-        begin = self.clock.now_s if from_s is None else from_s
-        self.outages.append((begin, begin + seconds))
 
     def commits(self) -> set[Sha]:
         """Give the commits that users get now."""
@@ -160,10 +150,6 @@ class StagedCloud:
         moving = self._find(self._job.to_id) if self._job and self._waits(self._job) else None
         building = {row.commit for row in self.rows if row.public and row.state in ON_ITS_WAY}
         return building | ({moving.commit} if moving else set())
-
-    def asked(self, method: str) -> list[str]:
-        """Give the arguments of every mutation of one kind."""
-        return [argument for name, argument in self.mutations if name == method]
 
     # what a platform does
 
@@ -235,31 +221,6 @@ class StagedCloud:
         return httpx.Response(500 if bad else 200, json={"status": "bad" if bad else "ready"})
 
     # how it works
-
-    def _begin_call(self) -> None:
-        self.cut.tick()
-        self._advance()
-        if any(begin <= self.clock.now_s < end for begin, end in self.outages):
-            self.clock.sleep(RETRIES_S)
-            raise PlatformUnreachable("the API does not answer")
-
-    def _mutate[T](self, method: str, argument: str, act: Callable[[], T]) -> T:
-        self._begin_call()
-        if method in self.refuses:
-            raise self.refuses[method]
-        if method in self.unknown_outcome and not self.unknown_outcome[method]:
-            raise OutcomeUnknown(f"{method}: sent, but not answered")
-        self.mutations.append((method, argument))
-        given = act()
-        if method in self.down_after:
-            self.api_is_down(self.down_after[method])
-        if method == self.interrupted_in:
-            self.interrupted_in = ""
-            raise KeyboardInterrupt
-        self.cut.tick()
-        if method in self.unknown_outcome:
-            raise OutcomeUnknown(f"{method}: sent, but not answered")
-        return given
 
     def _ask_for(self, method: str, kind: str, to_id: str, deadline: Deadline) -> None:
         """Ask for a move and wait until the production domain points there, as the adapter does."""
