@@ -122,7 +122,7 @@ class CountersAlone:
             while len(self._counts) >= self._most:
                 del self._counts[next(iter(self._counts))]  # the first that was put in: the one that began first
         self._counts[name] = (used + 1, ends)
-        return Count(used + 1, ends - now)
+        return Count(used + 1, min(window_s, ends - now))  # (now + 60) - now may be a hair more than 60
 
 
 def make_client(url: str) -> "Redis":

@@ -116,6 +116,8 @@ def _add_tools(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "--keep", action="store_true", help="leave both platforms running, and say how to talk to them"
     )
     rehearse.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    rehearse.add_argument("--report", type=Path, help="write a page with a plot of each drill there")
+    rehearse.add_argument("--plain", action="store_true", help="lines instead of the live screen of a terminal")
     rehearse.add_argument("--jobs", type=int, default=1, help="play that many drills side by side (%(default)s)")
     rehearse.add_argument("--chaos", action="store_true", help="play random runs on platforms in memory instead")
     rehearse.add_argument("--real", action="store_true", help="with --chaos: with real processes, some 20 s a run")

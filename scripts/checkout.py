@@ -10,6 +10,7 @@ from scripts.errors import UsageError
 from scripts.release import Sha, parse_sha, short
 
 LIMIT_S = 30
+LONGEST_NAME = 250  # characters
 
 
 @dataclass(frozen=True)
@@ -24,15 +25,18 @@ class Checkout:
         Raises:
             UsageError: there is no such commit here.
         """
-        answer = self._git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{text}^{{commit}}")
-        commit = parse_sha(answer.stdout.strip())
+        commit = self._find(text) if text.isprintable() and len(text) <= LONGEST_NAME else None
         if commit is None:
             raise UsageError(
-                f"commit {text!r} is not in this checkout",
+                f"commit {text[:LONGEST_NAME]!r} is not in this checkout",
                 means="Nothing was started.",
                 next_step="`git fetch` (in a workflow: actions/checkout with fetch-depth: 0), or correct the id",
             )
         return commit
+
+    def _find(self, text: str) -> Sha | None:
+        answer = self._git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{text}^{{commit}}")
+        return parse_sha(answer.stdout.strip())
 
     def descends(self, commit: Sha, ancestor: Sha) -> bool:
         """Whether `ancestor` is in the history of `commit`, or is it; an ancestor that is not here is not.
@@ -65,7 +69,12 @@ class Checkout:
     def _git(self, *words: str) -> subprocess.CompletedProcess[str]:
         try:
             return subprocess.run(
-                ["git", "-C", str(self.folder), *words], capture_output=True, text=True, timeout=LIMIT_S, check=False
+                ["git", "-C", str(self.folder), *words],
+                capture_output=True,
+                encoding="utf-8",
+                errors="surrogateescape",  # a file may hold anything
+                timeout=LIMIT_S,
+                check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             message = f"git {words[0]} did not run: {error.__class__.__name__}"

@@ -1,16 +1,18 @@
-"""The verb `rehearse`: play drills one after the other, and say for each what was expected and what was seen."""
+"""The verb `rehearse`: play drills, and say for each what was expected and what was seen."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
+import errno
+import os
 import secrets
 import shutil
-import signal
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from scripts.console import Console
@@ -19,12 +21,14 @@ from scripts.rehearsal import chaos_command
 from scripts.rehearsal.book import GROUPS, choose
 from scripts.rehearsal.book.drill import BOTH, Drill
 from scripts.rehearsal.chaos_real import draw_drill, render_real
-from scripts.rehearsal.clone import differs_from_head, make_clone
+from scripts.rehearsal.clone import differs_from_head
+from scripts.rehearsal.commits import git
 from scripts.rehearsal.figures import render_markdown, render_table
 from scripts.rehearsal.keep import keep
-from scripts.rehearsal.kit import Kit, lacks, prepare
-from scripts.rehearsal.play import Played, play
-from scripts.release import Sha
+from scripts.rehearsal.kit import lacks
+from scripts.rehearsal.play import Played
+from scripts.rehearsal.playing import Lines, Show, open_kit, play_all
+from scripts.report import write_whole
 from scripts.summary import append_summary
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,7 +38,7 @@ def run(arguments: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Play the drills that were asked for; exit 0 only when every one ended as its book states.
 
     Raises:
-        UsageError: an unknown drill, or nothing to rehearse with.
+        UsageError: an unknown drill, nothing to rehearse with, or no place for the report.
     """
     console = Console()
     if arguments.chaos and not arguments.real:
@@ -49,10 +53,15 @@ def run(arguments: argparse.Namespace, environment: Mapping[str, str]) -> int:
     targets = choose_targets(arguments.targets, environment, console)
     if arguments.keep:
         return asyncio.run(_keep(targets, environment, console))
+    check_place(arguments.report)
+    if asyncio.run(differs_from_head(ROOT)):
+        console.warn("uncommitted changes of the service are not rehearsed: a rehearsal ships commits")
     if arguments.chaos:
         return _play_chaos(arguments, targets, environment, console)
     drills = [drill for drill in choose(arguments.drill, targets) for _ in range(arguments.repeat)]
-    cli_version, played = asyncio.run(_play_all(drills, targets, environment, console, arguments.jobs))
+    repeat = f" --repeat {arguments.repeat}" if arguments.repeat > 1 else ""
+    words = f"--drill {arguments.drill}{repeat}"
+    cli_version, played = _rehearse(drills, targets, environment, console, arguments, words)
     ok = all(not row.wrong for row in played)
     if arguments.json:
         told = {"version": 1, "targets": list(targets), "vercel_cli": cli_version}
@@ -69,12 +78,67 @@ def _play_chaos(
     seed = arguments.seed or secrets.token_hex(4)
     drills = [draw_drill(f"{seed}/{arguments.first + number}") for number in range(arguments.runs)]
     drills = [replace(drill, everywhere="vercel" in targets) for drill in drills]
-    _, played = asyncio.run(_play_all(drills, targets, environment, console, arguments.jobs))
+    words = f"--chaos --real --runs {arguments.runs} --seed {seed} --first {arguments.first}"
+    _, played = _rehearse(drills, targets, environment, console, arguments, words)
     text = render_real(seed, played)
     told = {"version": 1, "seed": seed, "first": arguments.first, "runs": [row.as_json() for row in played]}
     console.result({**told, "ok": not any(row.wrong for row in played)} if arguments.json else text)
     append_summary(environment, f"## Chaos\n\n```\n{text}\n```\n")
     return 10 if any(row.wrong for row in played) else 0
+
+
+def _rehearse(
+    drills: Sequence[Drill],
+    targets: Sequence[str],
+    environment: Mapping[str, str],
+    console: Console,
+    arguments: argparse.Namespace,
+    words: str,
+) -> tuple[str | None, list[Played]]:
+    """Play them, and write the page that was asked for."""
+    show = choose_show(len(drills), environment, console, plain=arguments.plain)
+    cli_version, played = asyncio.run(play_all(drills, targets, ROOT, environment, show, arguments.jobs))
+    if arguments.report:
+        from scripts.rehearsal.page import About, render_page  # the plotting library takes a second to import
+
+        jobs = f" --jobs {arguments.jobs}" if arguments.jobs > 1 else ""
+        command = f"python3 -m scripts rehearse --targets {','.join(targets)} {words}{jobs}"
+        head = asyncio.run(git("-C", str(ROOT), "rev-parse", "HEAD")).strip()
+        write_whole(arguments.report, render_page(played, About(head, command, datetime.now(UTC))))
+        console.say(f"the page is {arguments.report}")
+    return cli_version, played
+
+
+def choose_show(total: int, environment: Mapping[str, str], console: Console, *, plain: bool) -> Show:
+    """Give a live screen in a terminal, and lines elsewhere, in CI, and where they were asked for."""
+    terminal = sys.stderr.isatty() and environment.get("TERM", "dumb") != "dumb" and not environment.get("CI")
+    if plain or not terminal:
+        return Lines(console)
+    from scripts.rehearsal.screen import Screen
+
+    return Screen(total, sys.stderr)
+
+
+def check_place(path: Path | None) -> None:
+    """See that a file can be written, before half an hour is spent on what goes into it.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if path is None:
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    except OSError as error:
+        raise UsageError(
+            f"--report {path} cannot be written: {error.strerror}",
+            means="Nothing was started.",
+            next_step="name a file in a folder of yours: --report rehearsal.html",
+        ) from error
 
 
 def render_list() -> str:
@@ -107,73 +171,9 @@ def choose_targets(named: str | None, environment: Mapping[str, str], console: C
     return ("render",) if missing else tuple(sorted(names))
 
 
-async def _play_all(
-    drills: Sequence[Drill], targets: Sequence[str], environment: Mapping[str, str], console: Console, jobs: int
-) -> tuple[str | None, list[Played]]:
-    """Play each in a temporary folder; the first SIGINT or SIGTERM ends it in order, later ones change nothing."""
-    task = asyncio.current_task()
-    loop = asyncio.get_running_loop()
-    ended = False
-
-    def end() -> None:
-        nonlocal ended
-        if not ended and task is not None:
-            console.say("interrupted: stopping everything that was started")
-            task.cancel()
-        ended = True
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, end)
-    try:
-        return await _play_each(drills, targets, environment, console, jobs)
-    except asyncio.CancelledError as error:
-        if ended:
-            raise KeyboardInterrupt from error
-        raise
-
-
-async def _play_each(
-    drills: Sequence[Drill], targets: Sequence[str], environment: Mapping[str, str], console: Console, jobs: int
-) -> tuple[str | None, list[Played]]:
-    if await differs_from_head(ROOT):
-        console.warn("uncommitted changes of the service are not rehearsed: a rehearsal ships commits")
-    with tempfile.TemporaryDirectory(prefix="slipway-") as kept:
-        needed = "vercel" in targets and any(drill.plays_on("vercel") for drill in drills)
-        kit = await open_kit(ROOT, Path(kept), environment, console) if needed else None
-        free, one_builds = asyncio.Semaphore(jobs), asyncio.Semaphore(1)  # a build takes a core and more
-
-        async def play_one(drill: Drill) -> Played:
-            own = kit if drill.plays_on("vercel") else None
-            async with one_builds if own else contextlib.nullcontext(), free:
-                with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
-                    return await play(drill, ROOT, Path(folder), console, own)
-
-        tasks = [asyncio.ensure_future(play_one(drill)) for drill in drills if not drill.alone]
-        try:
-            played = await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                if not task.cancelling():  # a second time would break off what it does to end
-                    task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        played += [await play_one(drill) for drill in drills if drill.alone]
-    return (kit.cli_version if kit else None), played
-
-
 async def _keep(targets: Sequence[str], environment: Mapping[str, str], console: Console) -> int:
     with tempfile.TemporaryDirectory(prefix="slipway-") as name:
         folder = Path(name)
         (folder / "kit").mkdir()
         kit = await open_kit(ROOT, folder / "kit", environment, console) if "vercel" in targets else None
         return await keep(ROOT, folder, console, kit)
-
-
-async def open_kit(root: Path, folder: Path, environment: Mapping[str, str], console: Console) -> Kit:
-    """Prepare what a rehearsal of Vercel needs, from the repository's HEAD.
-
-    Raises:
-        SlipwayError: it is not to be had here.
-    """
-    console.say("building the function of the release that serves")
-    head = await make_clone(root, folder / "clone")
-    return await prepare(root, folder / "clone", Sha(head), folder, environment, lambda line: console.say(f"  {line}"))

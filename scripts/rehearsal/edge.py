@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -69,6 +69,7 @@ class Edge:
         self._client = Client(answer_limit_s=answer_limit_s, idle_limit_s=UPSTREAM_IDLE_LIMIT_S)
         self._turn = 0
         self._answers: dict[str, Answers] = {}
+        self._by_second: dict[int, Counter[str]] = {}
         self._in_flight: Counter[str] = Counter()
         self._stack = contextlib.AsyncExitStack()
         self._listening = contextlib.AsyncExitStack()
@@ -115,6 +116,10 @@ class Edge:
         """Tell how often and when upstreams of this commit answered; None if they never did."""
         return self._answers.get(commit)
 
+    def answers_in(self, second: int) -> Mapping[str, int]:
+        """Count what was answered in one monotonic second, by commit."""
+        return self._by_second.get(second, {})
+
     def in_flight(self, instance_id: str) -> int:
         """Count the requests that this instance has not answered yet."""
         return self._in_flight[instance_id]
@@ -152,6 +157,7 @@ class Edge:
 
     def _count(self, commit: str) -> None:
         now = time.monotonic()
+        self._by_second.setdefault(int(now), Counter())[commit] += 1
         before = self._answers.get(commit)
         self._answers[commit] = Answers(before.count + 1, before.first_s, now) if before else Answers(1, now, now)
 

@@ -56,6 +56,24 @@ def _row(row: Played) -> tuple[str, ...]:
     )
 
 
+def cells_of_drill(row: Played) -> list[tuple[str, str, str]]:
+    """Give for each thing that a drill states what was stated and what was seen."""
+    want, seen = row.drill.expected, row.seen
+    stated = {name: want.serving_on(name) for name in row.facts.targets}
+    floor = seen.platform_rollback_s
+    within = "-" if want.recovered_s is None else f"within {want.recovered_s:g} s beyond the platform's own"
+    back = _seconds(seen.recovered_s) + (f", of which the platform's own {floor:.1f} s" if floor else "")
+    return [
+        ("stopped by", want.stage or "nothing", seen.stage or "nothing"),
+        ("exit code", str(want.exit_code), str(seen.exit_code)),
+        ("serves at the end", _words(stated), _words(seen.serving)),
+        ("result", want.result, seen.result),
+        ("detected", "-" if want.detected_s is None else f"within {want.detected_s:g} s", _seconds(seen.detected_s)),
+        ("recovered", within, back),
+        ("user requests failed", f"at most {want.user_failures}", f"{seen.user_failures} of {seen.user_requests}"),
+    ]
+
+
 def _words(serving: Mapping[str, str]) -> str:
     words = set(serving.values())
     return words.pop() if len(words) == 1 else ", ".join(f"{name} {word}" for name, word in serving.items())
@@ -74,10 +92,20 @@ GROUP_HEAD = ("at fault", "as stated", "detected", "recovered", "beyond the plat
 
 def render_groups(played: Sequence[Played]) -> str:
     """Give a row for each class of fault, median and worst, and what counts most: false greens and false rollbacks."""
-    rows = [_group_row(name, rows) for name, rows in _by_group(played).items()]
-    lines = [f"| {' | '.join(row)} |" for row in (GROUP_HEAD, ("---",) * len(GROUP_HEAD), *rows)]
-    greens, returns = (sum(map(wrong, played)) for wrong in (is_false_green, is_false_rollback))
+    rows = (GROUP_HEAD, ("---",) * len(GROUP_HEAD), *rows_of_groups(played))
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    greens, returns = count_false(played)
     return "\n".join([*lines, "", f"False greens: {greens}. False rollbacks: {returns}.", ""])
+
+
+def rows_of_groups(played: Sequence[Played]) -> list[tuple[str, ...]]:
+    """Give the cells of each class of fault, as `GROUP_HEAD` names them."""
+    return [_group_row(name, rows) for name, rows in _by_group(played).items()]
+
+
+def count_false(played: Sequence[Played]) -> tuple[int, int]:
+    """Count the false greens and the false rollbacks."""
+    return sum(map(is_false_green, played)), sum(map(is_false_rollback, played))
 
 
 def is_false_green(row: Played) -> bool:

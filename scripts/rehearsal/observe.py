@@ -10,6 +10,7 @@ from typing import Protocol
 
 from scripts.journal import Event, Kind
 from scripts.rehearsal.book.drill import Drill, Expected
+from scripts.rehearsal.recording import Recording
 from scripts.rehearsal.runner import BUILD, Ran
 from scripts.release import Stage
 from scripts.report import Result, judge_result
@@ -72,6 +73,7 @@ class Facts:
     fault_came: bool = True
     said: str = ""  # by the stages
     troubles: Sequence[str] = ()  # that no drill may have, such as a secret in a file
+    recording: Recording = field(default_factory=Recording)
 
     @property
     def targets(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from scripts.rehearsal.clouds.render import RenderCloud, Trigger
 from scripts.rehearsal.clouds.vercel import Job
 from scripts.rehearsal.kit import Kit
 from scripts.rehearsal.observe import Facts, Seen, SiteFacts, compare, observe
+from scripts.rehearsal.recording import Recorder
 from scripts.rehearsal.runner import Ran, Runner
 from scripts.rehearsal.scene import Scene
 from scripts.rehearsal.sniffer import find_in_files, marks_of, watched_processes
@@ -84,14 +85,25 @@ def _site_json(site: SiteFacts) -> dict[str, object]:
     return {name: getattr(site, name) for name in names}
 
 
-async def play(drill: Drill, root: Path, folder: Path, console: Console, kit: Kit | None = None) -> Played:
-    """Play one drill in an empty folder; with a kit, on both platforms."""
+def nobody(_: Recorder) -> None:
+    """Look at nothing."""
+
+
+async def play(
+    drill: Drill,
+    root: Path,
+    folder: Path,
+    console: Console,
+    kit: Kit | None = None,
+    watched_by: Callable[[Recorder], None] = nobody,
+) -> Played:
+    """Play one drill in an empty folder; with a kit, on both platforms. `watched_by` gets what there is to be seen."""
     console.say(f"drill  {drill.name}: {drill.what}")
     async with build(root, folder, drill, kit) as world:
         names = " and ".join(site.name for site in world.sites)
         rate = f"{drill.users_per_s:g} user requests/s{' each' if len(world.sites) > 1 else ''}"
         console.say(f"  shipping {world.candidate[:7]} over {world.baseline[:7]} to {names}, {rate}")
-        facts = await release_in(world, drill, folder, console, kit)
+        facts = await release_in(world, drill, folder, console, kit, watched_by)
     seen = observe(facts, drill.where)
     if drill.clock_off_s:
         seen = replace(seen, detected_s=None)  # by a clock that is wrong
@@ -102,7 +114,14 @@ async def play(drill: Drill, root: Path, folder: Path, console: Console, kit: Ki
     return Played(drill, facts, seen, wrong)
 
 
-async def release_in(world: World, drill: Drill, folder: Path, console: Console, kit: Kit | None = None) -> Facts:
+async def release_in(
+    world: World,
+    drill: Drill,
+    folder: Path,
+    console: Console,
+    kit: Kit | None = None,
+    watched_by: Callable[[Recorder], None] = nobody,
+) -> Facts:
     """Ship the drill's commit in a world that is up, with users on every target, and gather what was seen."""
     runner = Runner(
         world.clone,
@@ -125,10 +144,13 @@ async def release_in(world: World, drill: Drill, folder: Path, console: Console,
             site.name: await stack.enter_async_context(Traffic(site.edge.url, world.endpoints, drill.users_per_s))
             for site in world.sites
         }
+        recorder = Recorder(scene, users)
+        watched_by(recorder)
         ran, fault_came = await _act(drill, scene)
         after = await _ask_all(world)
         await asyncio.sleep(drill.linger_s)
         later = await _ask_all(world)
+    recording = recorder.look()
     sites = [
         _site_facts(site, world.candidate, before[site.name], after[site.name], later[site.name], users[site.name])
         for site in world.sites
@@ -140,7 +162,16 @@ async def release_in(world: World, drill: Drill, folder: Path, console: Console,
     journal, torn = _read_journal(runner)
     said = runner.log.read_text(encoding="utf-8", errors="replace")
     return Facts(
-        world.baseline, world.candidate, sites, ran, journal, scene.words, fault_came, said, [*troubles, *torn]
+        world.baseline,
+        world.candidate,
+        sites,
+        ran,
+        journal,
+        scene.words,
+        fault_came,
+        said,
+        [*troubles, *torn],
+        recording,
     )
 
 

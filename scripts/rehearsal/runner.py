@@ -60,6 +60,8 @@ class Runner:
     variables: Mapping[str, str] = field(default_factory=dict)  # of the machine, beyond the secrets
     interludes: dict[Stage, Callable[[], Awaitable[None]]] = field(default_factory=dict)  # before a stage begins
     processes: dict[str, int] = field(default_factory=dict)  # what runs now: by verb, the process id
+    begun: list[tuple[str, float]] = field(default_factory=list)  # each verb, and when; of all runners of a drill
+    ran: list[Ran] = field(default_factory=list)  # those of them that ended
     started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
 
     @property
@@ -129,6 +131,7 @@ class Runner:
 
     async def _run_verb(self, verb: str, words: list[str], environment: Mapping[str, str]) -> Ran:
         start_s = time.monotonic()
+        self.begun.append((verb, start_s))
         command = [self.python, str(PACKAGE), verb, *words]
         seen = self.log.stat().st_size if self.log.exists() else 0
         child = await start_child(command, environment=environment, folder=self.checkout, log=self.log)
@@ -140,7 +143,8 @@ class Runner:
             del self.processes[verb]
             await end_child(child, END_LIMIT_S)  # it may have the CLI running, in a group of its own
         code = child.process.returncode
-        return Ran(verb, -signal.SIGKILL if code is None else code, start_s, time.monotonic())
+        self.ran.append(Ran(verb, -signal.SIGKILL if code is None else code, start_s, time.monotonic()))
+        return self.ran[-1]
 
     async def _follow(self, child: Child, seen: int) -> None:
         ending = asyncio.ensure_future(child.process.wait())

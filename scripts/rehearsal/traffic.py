@@ -10,7 +10,7 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -76,6 +76,8 @@ class Traffic:
         self._in_flight_limit = in_flight_limit
         self._in_flight: set[asyncio.Task[None]] = set()
         self._outcomes: list[Outcome] = []
+        self._by_second: dict[int, list[Outcome]] = {}
+        self._failures = 0
         self._answer_limit_s = answer_limit_s
         self._clients = (
             Client(answer_limit_s=answer_limit_s, idle_limit_s=IDLE_LIMIT_S, resend=False),
@@ -117,13 +119,16 @@ class Traffic:
     @property
     def failures(self) -> int:
         """How many of them failed."""
-        return sum(1 for outcome in self._outcomes if outcome.failure)
+        return self._failures
 
     @property
     def by_second(self) -> tuple[Second, ...]:
         """The requests by the second in which they were due; a second without requests is not there."""
-        ordered = sorted(self._outcomes, key=_second)
-        return tuple(_summed(second, outcomes) for second, outcomes in itertools.groupby(ordered, key=_second))
+        return self.seconds_since(0)
+
+    def seconds_since(self, second: int) -> tuple[Second, ...]:
+        """Give the same from a second on."""
+        return tuple(_summed(*row) for row in sorted(self._by_second.items()) if row[0] >= second)
 
     def first_failure_since(self, begin_s: float | None) -> float | None:
         """Give when the first request was due that failed, of those from a moment on; None for none, or no moment."""
@@ -146,7 +151,7 @@ class Traffic:
         client = self._clients[number % 2]
         endpoint = self._endpoints[number // 2 % len(self._endpoints)]
         if len(self._in_flight) >= self._in_flight_limit:
-            self._outcomes.append(Outcome(due_s, endpoint.path, "not sent", 0.0))
+            self._note(Outcome(due_s, endpoint.path, "not sent", 0.0))
             return
         task = asyncio.create_task(self._ask(client, endpoint, due_s))
         self._in_flight.add(task)
@@ -160,7 +165,12 @@ class Traffic:
         except OSError as error:
             failure = type(error).__name__
         finally:
-            self._outcomes.append(Outcome(due_s, endpoint.path, failure, (time.monotonic() - due_s) * 1000))
+            self._note(Outcome(due_s, endpoint.path, failure, (time.monotonic() - due_s) * 1000))
+
+    def _note(self, outcome: Outcome) -> None:
+        self._outcomes.append(outcome)
+        self._failures += bool(outcome.failure)
+        self._by_second.setdefault(int(outcome.sent_s), []).append(outcome)
 
 
 def judge_answer(endpoint: Endpoint, status: int, content: bytes) -> str:
@@ -186,12 +196,7 @@ def _request(endpoint: Endpoint) -> Request:
     return Request(endpoint.method, endpoint.path.encode(), [(b"content-type", b"application/json")], body)
 
 
-def _second(outcome: Outcome) -> int:
-    return int(outcome.sent_s)
-
-
-def _summed(second: int, outcomes: Iterable[Outcome]) -> Second:
-    every = tuple(outcomes)
-    reasons = Counter(outcome.failure for outcome in every if outcome.failure)
-    latencies_ms = tuple(sorted(outcome.latency_ms for outcome in every))
-    return Second(second, len(every), reasons.total(), dict(reasons), latencies_ms)
+def _summed(second: int, outcomes: Sequence[Outcome]) -> Second:
+    reasons = Counter(outcome.failure for outcome in outcomes if outcome.failure)
+    latencies_ms = tuple(sorted(outcome.latency_ms for outcome in outcomes))
+    return Second(second, len(outcomes), reasons.total(), dict(reasons), latencies_ms)

@@ -63,6 +63,7 @@ class World:
     config: Path
     secrets: Mapping[str, str]
     endpoints: tuple[Endpoint, ...]
+    error_rate: float  # that the configuration promises to stay below
     outage: Path  # where this file is, a release that was made to need it fails
 
     @property
@@ -102,9 +103,19 @@ async def build(root: Path, folder: Path, drill: Drill, kit: Kit | None = None) 
         path.write_text(tomli_w.dumps(table), encoding="utf-8")
         if not drill.setting.first:
             await _serve_baseline(sites, baseline, kit)
-        endpoints = users_endpoints(parse(table))
+        config = parse(table)
         _look_for_secrets(sites, given)
-        yield World(baseline, candidate, clone, tuple(sites), path, given, endpoints, outage)
+        yield World(
+            baseline,
+            candidate,
+            clone,
+            tuple(sites),
+            path,
+            given,
+            users_endpoints(config),
+            config.objectives.error_rate,
+            outage,
+        )
 
 
 async def _open_render(

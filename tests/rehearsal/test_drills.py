@@ -19,10 +19,10 @@ from scripts.console import Console
 from scripts.rehearsal.book import DRILLS, GROUPS
 from scripts.rehearsal.book.drill import Drill, never_started
 from scripts.rehearsal.clone import commit_change
-from scripts.rehearsal.command import open_kit
 from scripts.rehearsal.kit import Kit, lacks
 from scripts.rehearsal.observe import compare, observe
 from scripts.rehearsal.play import Played, play, release_in
+from scripts.rehearsal.playing import open_kit
 from scripts.rehearsal.runner import Runner
 from scripts.rehearsal.world import build
 from scripts.release import Stage

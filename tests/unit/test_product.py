@@ -333,6 +333,13 @@ def test_counters_end_and_are_bounded() -> None:
     assert (counters.count("b", 60).used, counters.count("a", 60).used) == (2, 1)
 
 
+def test_a_window_never_ends_later_than_it_is_long() -> None:
+    """Where adding and subtracting makes a minute a hair longer, a client is not told 61 seconds."""
+    now = 108.504
+    assert (now + 60) - now > 60
+    assert CountersAlone(clock=lambda: now).count("a", 60).ends_in_s == 60
+
+
 def test_limits_in_the_words_of_http() -> None:
     """What is left is never below nothing, and the time is never too short."""
     one = Allowance("minute", 60, 61, 60, 0.2)
