@@ -19,8 +19,8 @@ MOST_MARKS = 40
 OWN_STYLE = """
 h1.pass { border-color: var(--good); } h1.fail { border-color: var(--bad); }
 h1.pass, h1.fail { color: var(--text); text-wrap: balance; }
-.wide { overflow-x: auto; } .wide table { min-width: 34rem; } td, th { white-space: normal; }
-figure svg { max-width: 40rem; } svg text { font-family: inherit !important; }
+.wide { overflow-x: auto; } .wide.many table { min-width: 36rem; } td, th { white-space: normal; }
+figure svg { max-width: 34rem; } svg text { font-family: inherit !important; }
 details { border-bottom: 1px solid var(--line); } details > summary { padding: .55rem 0; }
 details[open] > summary { font-weight: 600; }
 pre { overflow-x: auto; font-size: .75rem; line-height: 1.4; background: var(--soft); padding: .75rem; }
@@ -64,7 +64,7 @@ def _about(played: Sequence[Played], about: About) -> Iterator[str]:
     yield f"<p>False greens: <strong>{greens}</strong>. False rollbacks: <strong>{returns}</strong>. "
     yield f"{sent:,} user requests were sent.</p>"
     yield f'<p class="dim"><code>{for_html(about.command)}</code> at {for_html(about.commit[:7])}, '
-    yield f"{about.at.isoformat(' ', 'minutes')} UTC. Emulated platforms, their own times shortened to 1/120.</p>"
+    yield f"{about.at:%Y-%m-%d %H:%M} UTC. Emulated platforms, their own times shortened to 1/120.</p>"
 
 
 def _classes(played: Sequence[Played]) -> Iterator[str]:
@@ -77,8 +77,9 @@ def _classes(played: Sequence[Played]) -> Iterator[str]:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    many = " many" if len(head) > FEW else ""
     names = "".join(f"<th>{for_html(name)}</th>" for name in head)
-    yield f'<div class="wide"><table><thead><tr>{names}</tr></thead><tbody>'
+    yield f'<div class="wide{many}"><table><thead><tr>{names}</tr></thead><tbody>'
     for row in rows:
         yield f"<tr>{''.join(f'<td>{for_html(cell)}</td>' for cell in row)}</tr>"
     yield "</tbody></table></div>"
@@ -118,7 +119,7 @@ def _marks(row: Played) -> Iterator[str]:
     for site in row.facts.recording.sites:
         told = [_tell_mark(mark) for mark in worth_telling(site.marks)[:MOST_MARKS]]
         if told:
-            yield f"<br>▾ {for_html(site.name)}: {for_html('; '.join(told), 2000)}"
+            yield f"<br>▴ {for_html(site.name)}: {for_html('; '.join(told), 2000)}"
 
 
 def _tell_mark(mark: Mark) -> str:

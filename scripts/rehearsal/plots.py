@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 NAMES = ("text", "dim", "soft", "line", "good", "bad", "odd", "own", "was")
 STAND_IN: Mapping[str, str] = {name: f"#0a0b{number:02x}" for number, name in enumerate(NAMES, 0x10)}
-WIDTH_IN = 4.9
+WIDTH_IN = 4.2
 BAND, PLOT, GAP, EDGES = 0.22, 0.95, 0.3, 0.55  # inches
 FIRST_LABEL = 0.35
 TOLD = {
     *("live", "failed", "canceled", "ready", "promote_requested", "rollback_requested"),
-    *("traffic_switched", "traffic_stopped", "suspended", "asleep", "auto_deploy_changed"),
+    *("traffic_stopped", "suspended", "asleep"),
 }
 RC: dict[Any, Any] = {  # its types name each of some three hundred
     "svg.fonttype": "none",
@@ -77,7 +77,7 @@ def _draw(recording: Recording) -> Figure:
     grid = figure.add_gridspec(
         len(rows),
         height_ratios=[inches for inches, _ in rows],
-        left=0.11,
+        left=0.13,
         right=0.985,
         top=1 - FIRST_LABEL / height,
         bottom=FIRST_LABEL / height,
@@ -111,7 +111,7 @@ def _stages(axes: Axes, recording: Recording) -> None:
         end_s = recording.now_s if row.end_s is None else row.end_s
         colour = STAND_IN["good" if row.exit_code == 0 else "odd" if row.exit_code is None else "bad"]
         axes.broken_barh([(row.begin_s, end_s - row.begin_s)], (0, 1), facecolor=colour, alpha=0.35, edgecolor=colour)
-        if end_s - row.begin_s > len(row.stage) * recording.now_s / 60:
+        if end_s - row.begin_s > len(row.stage) * recording.now_s / 52:
             axes.text(row.begin_s, 0.5, f" {row.stage}", va="center", fontsize=8, clip_on=True)
 
 
@@ -128,7 +128,7 @@ def _answers(axes: Axes, site: SiteRecording) -> None:
     silent = [(tick.t_s, 1.0) for tick in site.ticks if not tick.answers]
     axes.broken_barh(silent, (0, 1), facecolor=STAND_IN["bad"])
     for mark in worth_telling(site.marks):
-        axes.plot([mark.t_s], [1.25], marker="v", markersize=4, color=STAND_IN["text"], clip_on=False)
+        axes.plot([mark.t_s], [-0.25], marker="^", markersize=4, color=STAND_IN["text"], clip_on=False)
 
 
 def worth_telling(marks: Iterable[Mark]) -> list[Mark]:
@@ -209,7 +209,7 @@ def render_classes(played: Sequence[Played]) -> str:
         _dots(lower, "", [(place, seen.recovered_s or 0.0, "o") for place, seen in back], "good")
         upper.set_yticks(range(len(groups)), groups)
         upper.set_ylim(-0.6, len(groups) - 0.4)
-        figure.subplots_adjust(left=0.29, right=0.97, top=1 - 0.25 / height, bottom=0.3 / height, hspace=0.32)
+        figure.subplots_adjust(left=0.33, right=0.97, top=1 - 0.25 / height, bottom=0.3 / height, hspace=0.32)
         return as_svg(figure, "Detection and recovery by class of fault")
 
 

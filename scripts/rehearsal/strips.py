@@ -18,24 +18,28 @@ STAGE_STYLES = ("reverse", "reverse dim")
 ENDED_BADLY = "white on red"
 GOOD, BAD = "green", "bold red"
 SLOW_MS = 1000.0
+WIDE, ENOUGH_S = 2, 30  # cells for a second, where so many seconds fit
 
 
 @dataclass(frozen=True)
 class Window:
-    """The seconds that are shown: `width` of them, from `first` on."""
+    """The seconds that are shown: `seconds` of them, from `first` on, each so many cells wide."""
 
     first: int
-    width: int
+    seconds: int
+    cells: int = 1
 
     @classmethod
     def ending(cls, now_s: float, width: int) -> Window:
-        """Give the window that ends with the present second."""
-        return cls(max(0, math.floor(now_s) + 1 - width), width)
+        """Give the window that ends with the present second, as wide as that; where there is room, of wide seconds."""
+        cells = WIDE if width >= WIDE * ENOUGH_S else 1
+        seconds = width // cells
+        return cls(max(0, math.floor(now_s) + 1 - seconds), seconds, cells)
 
     def cell(self, t_s: float) -> int | None:
-        """Give the place of a moment; None where it is not shown."""
+        """Give the place of a moment among the seconds; None where it is not shown."""
         place = math.ceil(t_s) - self.first
-        return place if 0 <= place < self.width else None
+        return place if 0 <= place < self.seconds else None
 
     def placed[Row](self, rows: Iterable[Row], moment: Callable[[Row], float]) -> dict[int, Row]:
         """Give the last row of each place."""
@@ -44,12 +48,13 @@ class Window:
 
 def strip_of_stages(stages: Sequence[StageRun], window: Window, now_s: float) -> Text:
     """Name each stage where it began; one that did not pass is red."""
-    cells: list[tuple[str, str]] = [(" ", "")] * window.width
+    width = window.seconds * window.cells
+    cells: list[tuple[str, str]] = [(" ", "")] * width
     for number, row in enumerate(stages):
         end_s = now_s if row.end_s is None else row.end_s
         style = ENDED_BADLY if row.exit_code else STAGE_STYLES[number % len(STAGE_STYLES)]
-        places = [math.floor(second) - window.first for second in (row.begin_s, end_s)]
-        shown = range(max(0, places[0]), min(window.width, max(places[1], places[0] + 1)))
+        begin, end = (math.floor((moment - window.first) * window.cells) for moment in (row.begin_s, end_s))
+        shown = range(max(0, begin), min(width, max(end, begin + 1)))
         name = row.stage.ljust(len(shown))
         for place in shown:
             cells[place] = (name[place - shown.start], style)
@@ -61,7 +66,8 @@ def strip_of_answers(ticks: Sequence[Tick], window: Window) -> Text:
     placed = window.placed(ticks, lambda tick: tick.t_s)
     text = Text()
     for place in range(_length(placed)):
-        text.append(*_answered(placed.get(place)))
+        mark, style = _answered(placed.get(place))
+        text.append(mark * window.cells, style)
     return text
 
 
@@ -82,28 +88,31 @@ def style_of(word: str) -> str:
 
 def strip_of_failures(ticks: Sequence[Tick], window: Window) -> Text:
     """Give for each second how large a share of the users' requests failed."""
-    return _bars(window.placed(ticks, lambda tick: tick.t_s), lambda tick: tick.failed / max(1, tick.sent), BAD)
+    return _bars(ticks, window, lambda tick: tick.failed / max(1, tick.sent), BAD)
 
 
 def strip_of_latency(ticks: Sequence[Tick], window: Window) -> Text:
     """Give for each second the latency that 95 of 100 kept to, on a logarithmic scale from 1 ms to 1 s."""
     share: Callable[[Tick], float] = lambda tick: math.log10(max(tick.p95_ms, 1.0)) / math.log10(SLOW_MS)  # noqa: E731
-    return _bars(window.placed(ticks, lambda tick: tick.t_s), share, "cyan")
+    return _bars(ticks, window, share, "cyan")
 
 
 def strip_of_bets(bets: Sequence[Bet], window: Window) -> Text:
     """Give how strong the evidence was; a full bar is proof."""
     share: Callable[[Bet], float] = lambda bet: (bet.log10_e - LOWEST) / (PROOF - LOWEST)  # noqa: E731
-    return _bars(window.placed(bets, lambda bet: bet.t_s), share, "yellow", full=BAD)
+    return _bars(bets, window, share, "yellow", full=BAD)
 
 
-def _bars[Row](rows: Mapping[int, Row], share: Callable[[Row], float], style: str, full: str = "") -> Text:
-    text = Text()
-    for place in range(_length(rows)):
-        part = share(rows[place]) if place in rows else 0.0
+def _bars[Row: Tick | Bet](
+    rows: Sequence[Row], window: Window, share: Callable[[Row], float], style: str, full: str = ""
+) -> Text:
+    text, placed = Text(), window.placed(rows, lambda row: row.t_s)
+    for place in range(_length(placed)):
+        part = share(placed[place]) if place in placed else 0.0
         level = min(len(LEVELS) - 1, max(0, math.ceil(part * (len(LEVELS) - 1))))
         level = level - 1 if part < 1 and level == len(LEVELS) - 1 else level
-        text.append(LEVELS[level] if part > 0 else " ", full if full and part >= 1 else style)
+        mark = LEVELS[level] if part > 0 else " "
+        text.append(mark * window.cells, full if full and part >= 1 else style)
     return text
 
 

@@ -119,11 +119,15 @@ def test_a_strip_shows_the_last_seconds() -> None:
     """What began long ago moves out on the left, and the names of stages stay at their beginnings."""
     assert Window.ending(4.9, 10) == Window(0, 10)
     assert Window.ending(25.0, 10) == Window(16, 10)
+    assert Window.ending(65.0, 61) == Window(36, 30, 2)
     stages = strips.strip_of_stages(STAGES, Window(0, 10), 5.4)
     assert stages.plain == "pdero     "
     long = (StageRun("bake", 0.0, 20.0, 0), StageRun("rollback", 20.0, None))
     text = strips.strip_of_stages(long, Window(16, 10), 25.9)
     assert text.plain == "bakerollb "
+    wide = strips.strip_of_stages(STAGES, Window(0, 6, 2), 5.4)
+    assert wide.plain == "pladeproll  "
+    assert strips.strip_of_answers(TICKS[:2], Window(0, 6, 2)).plain == "██▚▚"
 
 
 def test_a_stage_that_failed_is_red() -> None:
