@@ -68,7 +68,7 @@ ANSWERS_ELSE = """json = [(b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": 200, "headers": json})
         await send({"type": "http.response.body", "body": b'{"status": "maintenance"}'})"""
 NOT_HEALTH = 'not path.startswith("/health")'
-FIRST_WELL = 120  # answers: proofs of a few seconds pass what is only partly sick, and the watch has to see it
+FIRST_WELL = 200  # answers: proofs of a few seconds pass what is only partly sick, and the watch has to see it
 
 
 def sick(share: str, where: str = NOT_HEALTH, *, well: int = FIRST_WELL, answer: str = ANSWERS_500) -> Change:

@@ -54,8 +54,6 @@ def run(arguments: argparse.Namespace, environment: Mapping[str, str]) -> int:
     if arguments.keep:
         return asyncio.run(_keep(targets, environment, console))
     check_place(arguments.report)
-    if asyncio.run(differs_from_head(ROOT)):
-        console.warn("uncommitted changes of the service are not rehearsed: a rehearsal ships commits")
     if arguments.chaos:
         return _play_chaos(arguments, targets, environment, console)
     drills = [drill for drill in choose(arguments.drill, targets) for _ in range(arguments.repeat)]
@@ -96,6 +94,8 @@ def _rehearse(
     words: str,
 ) -> tuple[str | None, list[Played]]:
     """Play them, and write the page that was asked for."""
+    if asyncio.run(differs_from_head(ROOT)):
+        console.warn("uncommitted changes of the service are not rehearsed: a rehearsal ships commits")
     show = choose_show(len(drills), environment, console, plain=arguments.plain)
     cli_version, played = asyncio.run(play_all(drills, targets, ROOT, environment, show, arguments.jobs))
     if arguments.report:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -106,29 +106,73 @@ async def _play_each(
     with tempfile.TemporaryDirectory(prefix="slipway-") as kept:
         needed = "vercel" in targets and any(drill.plays_on("vercel") for drill in drills)
         kit = await _show_kit(root, Path(kept), environment, show) if needed else None
-        free, one_builds = asyncio.Semaphore(jobs), asyncio.Semaphore(1)  # a build takes a core and more
 
         async def play_one(drill: Drill) -> Played:
             own = kit if drill.plays_on("vercel") else None
-            async with one_builds if own else contextlib.nullcontext(), free:
-                with (
-                    tempfile.TemporaryDirectory(prefix="slipway-") as folder,
-                    show.view(drill.name, drill.what) as (console, watcher),
-                ):
-                    played = await play(drill, root, Path(folder), console, own, watcher)
+            with (
+                tempfile.TemporaryDirectory(prefix="slipway-") as folder,
+                show.view(drill.name, drill.what) as (console, watcher),
+            ):
+                played = await play(drill, root, Path(folder), console, own, watcher)
             show.end(played)
             return played
 
-        tasks = [asyncio.ensure_future(play_one(drill)) for drill in drills if not drill.alone]
-        try:
-            played = await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                if not task.cancelling():  # a second time would break off what it does to end
-                    task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        together = [drill for drill in drills if not drill.alone]
+        lanes = Lanes([kit is not None and drill.plays_on("vercel") for drill in together])
+        played = await lanes.run(jobs, lambda place: play_one(together[place]))
         played += [await play_one(drill) for drill in drills if drill.alone]
     return (kit.cli_version if kit else None), played
+
+
+class Lanes:
+    """Drills side by side, of which `builds` says whether they build a function.
+
+    One builds at a time: a build takes a core and more. And those begin first: they take the longest.
+    """
+
+    def __init__(self, builds: Sequence[bool]) -> None:
+        self._builds = builds
+        self._waiting = sorted(range(len(builds)), key=lambda place: not builds[place])
+        self._building = False
+        self._changed = asyncio.Condition()
+
+    async def run[Row](self, jobs: int, play_one: Callable[[int], Awaitable[Row]]) -> list[Row]:
+        """Play all of them, as many at once; what one raises ends the others, each in its own order."""
+        rows: dict[int, Row] = {}
+
+        async def go() -> None:
+            while (place := await self._take()) is not None:
+                try:
+                    rows[place] = await play_one(place)
+                finally:
+                    await self._end(place)
+
+        lanes = [asyncio.ensure_future(go()) for _ in range(jobs)]
+        try:
+            await asyncio.gather(*lanes)
+        finally:
+            for lane in lanes:
+                if not lane.cancelling():  # a second time would break off what it does to end
+                    lane.cancel()
+            await asyncio.gather(*lanes, return_exceptions=True)
+        return [rows[place] for place in sorted(rows)]
+
+    async def _take(self) -> int | None:
+        async with self._changed:
+            while self._waiting:
+                place = next((row for row in self._waiting if not (self._builds[row] and self._building)), None)
+                if place is not None:
+                    self._waiting.remove(place)
+                    self._building = self._building or self._builds[place]
+                    return place
+                await self._changed.wait()
+            return None
+
+    async def _end(self, place: int) -> None:
+        async with self._changed:
+            if self._builds[place]:
+                self._building = False
+            self._changed.notify_all()
 
 
 async def _show_kit(root: Path, folder: Path, environment: Mapping[str, str], show: Show) -> Kit:

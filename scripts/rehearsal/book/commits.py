@@ -22,7 +22,7 @@ COMMITS: tuple[Drill, ...] = (
     Drill(
         "errors",
         "a fifth of the answers are 500, the health check stays well",
-        went_back(Stage.BAKE, user_failures=250, detected_s=8, recovered_s=3),
+        went_back(Stage.BAKE, user_failures=250, detected_s=10, recovered_s=3),
         fails_a_fifth,
     ),
     Drill(
