@@ -68,7 +68,7 @@ ANSWERS_ELSE = """json = [(b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": 200, "headers": json})
         await send({"type": "http.response.body", "body": b'{"status": "maintenance"}'})"""
 NOT_HEALTH = 'not path.startswith("/health")'
-FIRST_WELL = 200  # answers: proofs of a few seconds pass what is only partly sick, and the watch has to see it
+FIRST_WELL = 150  # answers: proofs of a few seconds pass what is only partly sick, and the watch has to see it
 
 
 def sick(share: str, where: str = NOT_HEALTH, *, well: int = FIRST_WELL, answer: str = ANSWERS_500) -> Change:
@@ -93,7 +93,7 @@ fails_a_fifth_on_render = sick("0.2", _on("RENDER"))
 fails_a_fifth_on_vercel = sick("0.2", _on("VERCEL"))
 fails_on_vercel = sick("1.0", 'path.startswith("/api") and self.environ.get("VERCEL")', well=0)
 hangs = sick("0.3", answer=NEVER_ANSWERS)
-answers_wrongly = sick("1.0", 'path == "/health/ready"', well=40, answer=ANSWERS_ELSE)
+answers_wrongly = sick("1.0", 'path == "/health/ready"', well=80, answer=ANSWERS_ELSE)
 leaks = sick("min(1.0, max(0.0, self.age_s - 3) / 30)", well=0)
 flaps = sick("1.0 if self.age_s > 4 and self.age_s % 3 < 1 else 0.0", 'path == "/health/ready"', well=0)
 

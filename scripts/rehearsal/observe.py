@@ -57,6 +57,7 @@ class SiteFacts:
     first_failure_s: float | None = None  # that a user met from then on
     user_requests: int = 0
     user_failures: int = 0
+    failures: Mapping[str, int] = field(default_factory=dict)  # of users, by reason
     lingered: bool = True
 
 
@@ -199,6 +200,9 @@ def compare(drill: Drill, facts: Facts, seen: Seen) -> list[str]:
     if not facts.fault_came:
         wrong.append("the release ended before the fault came")
     wrong += facts.troubles
+    if seen.user_failures > want.user_failures:
+        told = [f"{site.name} {count} × {why}" for site in facts.sites for why, count in site.failures.items()]
+        wrong.append(f"user failures: at most {want.user_failures}, saw {seen.user_failures}: {', '.join(told)}")
     if want.told not in facts.said:
         wrong.append(f"the release did not say {want.told!r}")
     return wrong + _limits_broken(want, seen)
@@ -206,8 +210,6 @@ def compare(drill: Drill, facts: Facts, seen: Seen) -> list[str]:
 
 def _limits_broken(want: Expected, seen: Seen) -> list[str]:
     wrong = []
-    if seen.user_failures > want.user_failures:
-        wrong.append(f"user failures: at most {want.user_failures}, saw {seen.user_failures}")
     if want.detected_s is not None and (seen.detected_s is None or seen.detected_s > want.detected_s):
         wrong.append(f"detection: within {want.detected_s:g} s, saw {seen.detected_s}")
     if want.recovered_s is not None:

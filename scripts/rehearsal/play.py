@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -218,6 +219,7 @@ def _site_facts(
         first_failure_s=users.first_failure_since(site.edge.first_answer(candidate)),
         user_requests=users.requests,
         user_failures=users.failures,
+        failures=Counter(row.failure for row in users.outcomes if row.failure),
         lingered=later == after,
     )
 

@@ -27,6 +27,7 @@ MOST_RECOVERS = 2
 COVERAGE = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
 FOR_BUILDS = re.compile(r"(UV|PIP)_[A-Z0-9_]+|HTTPS?_PROXY|https?_proxy|SSL_CERT_(FILE|DIR)")  # a way to the packages
 BUILD = "build"
+ELSEWHERE = ("nice", "-n", "15")  # it runs on a machine of its own, and takes nothing from the service and its users
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ class Runner:
     async def _run_verb(self, verb: str, words: list[str], environment: Mapping[str, str]) -> Ran:
         start_s = time.monotonic()
         self.begun.append((verb, start_s))
-        command = [self.python, str(PACKAGE), verb, *words]
+        command = [*(ELSEWHERE if verb == BUILD else ()), self.python, str(PACKAGE), verb, *words]
         seen = self.log.stat().st_size if self.log.exists() else 0
         child = await start_child(command, environment=environment, folder=self.checkout, log=self.log)
         self.processes[verb] = child.process.pid
