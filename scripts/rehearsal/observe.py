@@ -199,17 +199,16 @@ def compare(drill: Drill, facts: Facts, seen: Seen) -> list[str]:
             wrong.append(f"{site.name}: no user asked for anything, so nothing is known of them")
     if not facts.fault_came:
         wrong.append("the release ended before the fault came")
-    wrong += facts.troubles
+    if want.told not in facts.said:
+        wrong.append(f"the release did not say {want.told!r}")
+    return [*wrong, *facts.troubles, *_limits_broken(want, facts, seen)]
+
+
+def _limits_broken(want: Expected, facts: Facts, seen: Seen) -> list[str]:
+    wrong = []
     if seen.user_failures > want.user_failures:
         told = [f"{site.name} {count} × {why}" for site in facts.sites for why, count in site.failures.items()]
         wrong.append(f"user failures: at most {want.user_failures}, saw {seen.user_failures}: {', '.join(told)}")
-    if want.told not in facts.said:
-        wrong.append(f"the release did not say {want.told!r}")
-    return wrong + _limits_broken(want, seen)
-
-
-def _limits_broken(want: Expected, seen: Seen) -> list[str]:
-    wrong = []
     if want.detected_s is not None and (seen.detected_s is None or seen.detected_s > want.detected_s):
         wrong.append(f"detection: within {want.detected_s:g} s, saw {seen.detected_s}")
     if want.recovered_s is not None:

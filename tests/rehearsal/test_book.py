@@ -320,7 +320,7 @@ def test_detection_is_timed_from_the_first_failure() -> None:
         ({"serving_before": NEW}, "vercel: the old release did not serve at the start"),
         ({"lingered": False}, "vercel: what serves changed by itself after the end"),
         ({"user_requests": 0}, "vercel: no user asked for anything, so nothing is known of them"),
-        ({"user_failures": 1}, "user failures: at most 0, saw 1"),
+        ({"user_failures": 1, "failures": {"status 502": 1}}, "user failures: at most 0, saw 1: vercel 1 × status 502"),
     ],
 )
 def test_one_target_that_differs_is_told(changed: dict[str, object], wrong: str) -> None:
