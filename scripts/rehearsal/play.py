@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -25,8 +26,10 @@ from scripts.rehearsal.recording import Recorder
 from scripts.rehearsal.runner import Ran, Runner
 from scripts.rehearsal.scene import Scene
 from scripts.rehearsal.sniffer import find_in_files, marks_of, watched_processes
-from scripts.rehearsal.traffic import Traffic
+from scripts.rehearsal.traffic import Endpoint, Traffic
 from scripts.rehearsal.world import Site, World, build
+
+SETTLED, SWIFT_S, SETTLE_LIMIT_S = 12, 0.1, 10.0  # so many answers in a row, each within that
 
 WRONG_CLOCK = """
 import datetime
@@ -137,7 +140,8 @@ async def release_in(
     )
     scene = Scene(world, runner)
     runner.interludes.update({stage: functools.partial(meddle, scene) for stage, meddle in drill.interludes.items()})
-    before = await _ask_all(world)  # also the first call that wakes a function: users of a service do not meet that
+    await asyncio.gather(*(settle(site.edge.url, world.endpoints) for site in world.sites))
+    before = await _ask_all(world)
     marks = marks_of(world.secrets)
     async with contextlib.AsyncExitStack() as stack:
         processes = await stack.enter_async_context(watched_processes(marks))
@@ -229,6 +233,21 @@ def rolled_back_to(site: Site) -> frozenset[str]:
     if isinstance(site.cloud, RenderCloud):
         return frozenset(row.id for row in site.cloud.deploys if row.trigger is Trigger.ROLLBACK)
     return frozenset(row.to_id for row in site.cloud.jobs if row.kind is Job.ROLLBACK)
+
+
+async def settle(url: str, endpoints: Sequence[Endpoint]) -> None:
+    """Ask until a service answers swiftly: the drill's release is not its first, so its users meet no cold start.
+
+    Comes back after `SETTLE_LIMIT_S` all the same: an old release may be sick.
+    """
+    swift, end_s = 0, time.monotonic() + SETTLE_LIMIT_S
+    async with httpx.AsyncClient(trust_env=False, timeout=SETTLE_LIMIT_S) as client:
+        while swift < SETTLED and time.monotonic() < end_s:
+            began_s = time.monotonic()
+            with contextlib.suppress(httpx.HTTPError):
+                await client.get(f"{url}{endpoints[swift % len(endpoints)].path}")
+            took_s = time.monotonic() - began_s
+            swift = swift + 1 if took_s < SWIFT_S else 0
 
 
 async def _ask_all(world: World) -> dict[str, str | None]:
