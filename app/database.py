@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
-from fastapi import Request
+from starlette.requests import Request  # and not all of FastAPI, which the migrations would wait for
 
 from app import schema
 from app.checks import CheckFailed

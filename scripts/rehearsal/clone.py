@@ -41,10 +41,13 @@ async def differs_from_head(repository: Path) -> bool:
 
 
 async def commit_change(folder: Path, name: str, change: Change, file: Path = ENTRY) -> str:
-    """Commit a changed file, by default the entry module, on top of HEAD; give the full SHA."""
+    """Commit a changed file, by default the entry module, on top of HEAD; give the full SHA.
+
+    It has the date of HEAD, so that the same change on the same commit, by the same name, is the same commit.
+    """
     entry = folder / file
     entry.write_text(change(entry.read_text(encoding="utf-8")), encoding="utf-8")
-    await git(
-        "-C", str(folder), *AUTHOR, "commit", "--quiet", "--all", "--no-verify", "--message", f"Rehearsal: {name}"
-    )
+    dated = (await git("-C", str(folder), "log", "-1", "--format=%cI")).strip()
+    words = ("commit", "--quiet", "--all", "--no-verify", "--message", f"Rehearsal: {name}")
+    await git("-C", str(folder), *AUTHOR, *words, dated=dated)
     return (await git("-C", str(folder), "rev-parse", "HEAD")).strip()

@@ -23,7 +23,7 @@ from scripts.rehearsal.book.drill import BOTH, Drill
 from scripts.rehearsal.chaos_real import draw_drill, render_real
 from scripts.rehearsal.clone import differs_from_head
 from scripts.rehearsal.commits import git
-from scripts.rehearsal.figures import render_markdown, render_table
+from scripts.rehearsal.figures import as_json, render_markdown, render_table
 from scripts.rehearsal.keep import keep
 from scripts.rehearsal.kit import lacks
 from scripts.rehearsal.play import Played
@@ -63,7 +63,8 @@ def run(arguments: argparse.Namespace, environment: Mapping[str, str]) -> int:
     ok = all(not row.wrong for row in played)
     if arguments.json:
         told = {"version": 1, "targets": list(targets), "vercel_cli": cli_version}
-        console.result({**told, "drills": [row.as_json() for row in played], "ok": ok})
+        rows = [row.as_json() for row in played]
+        console.result({**told, "ok": ok, "figures": as_json(played), "drills": rows})
     else:
         console.result(render_table(played))
     append_summary(environment, render_markdown(played))

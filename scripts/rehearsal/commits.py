@@ -45,10 +45,19 @@ class GitError(RuntimeError):
     """A git command that failed, with what it said."""
 
 
-async def git(*arguments: str) -> str:
-    """Run git away from the user's configuration and return its output; raises GitError."""
+async def git(*arguments: str, dated: str = "") -> str:
+    """Run git away from the user's configuration and return its output; raises GitError.
+
+    `dated` is the date of what it commits, else that is now.
+    """
+    dates = {"GIT_AUTHOR_DATE": dated, "GIT_COMMITTER_DATE": dated} if dated else {}
     running = await asyncio.create_subprocess_exec(
-        "git", *arguments, env=_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        "git",
+        *arguments,
+        env={**_environment(), **dates},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     try:
         said, complaint = await asyncio.wait_for(running.communicate(), GIT_LIMIT_S)

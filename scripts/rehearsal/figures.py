@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from scripts.foreign import for_markdown
@@ -100,7 +101,7 @@ def render_groups(played: Sequence[Played]) -> str:
 
 def rows_of_groups(played: Sequence[Played]) -> list[tuple[str, ...]]:
     """Give the cells of each class of fault, as `GROUP_HEAD` names them."""
-    return [_group_row(name, rows) for name, rows in _by_group(played).items()]
+    return [group.cells() for group in groups_of(played)]
 
 
 def count_false(played: Sequence[Played]) -> tuple[int, int]:
@@ -119,26 +120,60 @@ def is_false_rollback(row: Played) -> bool:
     return row.drill.expected.result in kept and row.seen.result is Result.ROLLED_BACK
 
 
-def _by_group(played: Sequence[Played]) -> Mapping[str, list[Played]]:
+@dataclass(frozen=True)
+class Group:
+    """The figures of the drills of one class of fault; seconds are (median, worst), None where nothing was timed."""
+
+    name: str
+    drills: int
+    as_stated: int
+    detected_s: tuple[float, float] | None
+    recovered_s: tuple[float, float] | None
+    beyond_platform_s: tuple[float, float] | None
+    most_failed: tuple[int, int, str]  # of how many, in which drill
+
+    def cells(self) -> tuple[str, ...]:
+        """Give them as people read them."""
+        seconds = (self.detected_s, self.recovered_s, self.beyond_platform_s)
+        told = ("-" if pair is None else f"{pair[0]:.1f} s, {pair[1]:.1f} s" for pair in seconds)
+        failed, sent, drill = self.most_failed
+        return (self.name, f"{self.as_stated} of {self.drills}", *told, f"{failed} of {sent} ({drill})")
+
+
+def groups_of(played: Sequence[Played]) -> list[Group]:
+    """Give the figures by class of fault, in the order of the book."""
     groups: dict[str, list[Played]] = {}
     for row in played:
         groups.setdefault(row.drill.group, []).append(row)
-    return groups
+    return [_group(name, rows) for name, rows in groups.items()]
 
 
-def _group_row(name: str, rows: Sequence[Played]) -> tuple[str, ...]:
+def _group(name: str, rows: Sequence[Played]) -> Group:
     back = [row.seen for row in rows if row.seen.recovered_s is not None]
     worst = max(rows, key=lambda row: row.seen.user_failures)
-    return (
+    return Group(
         name,
-        f"{sum(not row.wrong for row in rows)} of {len(rows)}",
+        len(rows),
+        sum(not row.wrong for row in rows),
         _median_and_worst([row.seen.detected_s for row in rows]),
         _median_and_worst([seen.recovered_s for seen in back]),
-        _median_and_worst([(seen.recovered_s or 0) - (seen.platform_rollback_s or 0) for seen in back]),
-        f"{worst.seen.user_failures} of {worst.seen.user_requests} ({worst.drill.name})",
+        _median_and_worst([round((seen.recovered_s or 0) - (seen.platform_rollback_s or 0), 2) for seen in back]),
+        (worst.seen.user_failures, worst.seen.user_requests, worst.drill.name),
     )
 
 
-def _median_and_worst(values: Sequence[float | None]) -> str:
+def _median_and_worst(values: Sequence[float | None]) -> tuple[float, float] | None:
     known = [value for value in values if value is not None]
-    return f"{statistics.median(known):.1f} s, {max(known):.1f} s" if known else "-"
+    return (statistics.median(known), max(known)) if known else None
+
+
+def as_json(played: Sequence[Played]) -> dict[str, object]:
+    """Give what counts most for tools: how many were as stated, what is false, and the figures by class of fault."""
+    greens, returns = count_false(played)
+    return {
+        "played": len(played),
+        "as_stated": sum(not row.wrong for row in played),
+        "false_greens": greens,
+        "false_rollbacks": returns,
+        "groups": [asdict(group) for group in groups_of(played)],
+    }

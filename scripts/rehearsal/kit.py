@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from scripts.artifact import Artifact
@@ -27,11 +27,16 @@ INSTALL_LIMIT_S = 600.0
 
 @dataclass(frozen=True)
 class Kit:
-    """The artifact of the commit that serves when a drill begins, and a clone whose HEAD it is."""
+    """The artifact of the commit that serves when a drill begins, and a clone whose HEAD it is.
+
+    Drills that ship the same commit share what was built of it, and what was unpacked of what they uploaded.
+    """
 
     repository: Path
     artifact: Artifact
     environment: Mapping[str, str]  # that it was built in
+    trees: Path
+    builds: dict[str, Path] = field(default_factory=dict)  # by commit
 
     @property
     def cli_version(self) -> str:
@@ -88,7 +93,7 @@ async def prepare(
             means="A rehearsal starts from a release that serves.",
             next_step="mend it, or rehearse with --targets render",
         )
-    return Kit(repository, built.artifact, environment)
+    return Kit(repository, built.artifact, environment, folder / "trees")
 
 
 async def _install(install: Path, folder: Path, environment: Mapping[str, str], say: Callable[[str], None]) -> None:

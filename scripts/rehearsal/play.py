@@ -19,7 +19,7 @@ from scripts.errors import SlipwayError
 from scripts.journal import Event, Journal
 from scripts.rehearsal.book.drill import Drill
 from scripts.rehearsal.clouds.render import RenderCloud, Trigger
-from scripts.rehearsal.clouds.vercel import Job
+from scripts.rehearsal.clouds.vercel import Job, VercelCloud
 from scripts.rehearsal.kit import Kit
 from scripts.rehearsal.observe import Facts, Seen, SiteFacts, compare, observe
 from scripts.rehearsal.recording import Recorder
@@ -135,6 +135,8 @@ async def release_in(
         lambda line: console.say(f"    {line}"),
         builds=kit is not None,
         node_options=kit.node_options if kit else "",
+        built_before=kit.builds if kit else {},
+        keeps_builds=kit.trees.with_name("builds") if kit else None,
         keeps_artifacts=not drill.artifacts_lost,
         variables=_wrong_clock(folder, drill.clock_off_s) if drill.clock_off_s else {},
     )
@@ -163,7 +165,9 @@ async def release_in(
     runner = scene.runner
     places = [processes, *(site.edge.sniffer for site in world.sites), *(site.cloud.sniffer for site in world.sites)]
     found = sorted(what for place in places for what in place.found)
-    troubles = [f"a secret was seen: {what}" for what in [*found, *find_in_files(marks, folder)]]
+    unpacked = [tree for site in world.sites if isinstance(site.cloud, VercelCloud) for tree in site.cloud.unpacked]
+    written = [what for place in (folder, *unpacked) for what in find_in_files(marks, place)]
+    troubles = [f"a secret was seen: {what}" for what in [*found, *written]]
     journal, torn = _read_journal(runner)
     said = runner.log.read_text(encoding="utf-8", errors="replace")
     return Facts(

@@ -6,7 +6,6 @@ matplotlib knows no CSS: it draws with stand-ins, one colour for each name, whic
 from __future__ import annotations
 
 import io
-import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -29,6 +28,7 @@ STAND_IN: Mapping[str, str] = {name: f"#0a0b{number:02x}" for number, name in en
 WIDTH_IN = 4.2
 BAND, PLOT, GAP, EDGES = 0.22, 0.95, 0.3, 0.55  # inches
 FIRST_LABEL = 0.35
+CLASS_GAP, LEFTMOST = 0.55, -0.5
 TOLD = {
     *("live", "failed", "canceled", "ready", "promote_requested", "rollback_requested"),
     *("traffic_stopped", "suspended", "asleep"),
@@ -195,34 +195,32 @@ def render_classes(played: Sequence[Played]) -> str:
     if not detected and not back:
         return ""
     with mpl.rc_context({**RC, "svg.hashsalt": "classes"}):
-        height = 2 * (0.6 + 0.24 * len(groups))
+        inches = 0.2 + 0.24 * len(groups)
+        height = 2 * (inches + CLASS_GAP)
         figure = Figure(figsize=(WIDTH_IN, height))
         upper, lower = figure.subplots(2, 1, sharey=True)
-        _dots(
-            upper,
-            "from what a user could see to the verdict",
-            [(place, value, "o") for place, value in detected],
-            "own",
+        figure.subplots_adjust(
+            left=0.33, right=0.96, top=1 - 0.25 / height, bottom=0.3 / height, hspace=CLASS_GAP / inches
         )
-        own = [(place, seen.platform_rollback_s, "|") for place, seen in back if seen.platform_rollback_s is not None]
-        _dots(lower, "from the verdict to proven back; |: the platform's own part", own, "was")
-        _dots(lower, "", [(place, seen.recovered_s or 0.0, "o") for place, seen in back], "good")
+        own = [(place, seen.platform_rollback_s) for place, seen in back if seen.platform_rollback_s is not None]
+        _dots(upper, "from what a user could see to the verdict", {("o", "own"): detected})
+        proven = [(place, seen.recovered_s or 0.0) for place, seen in back]
+        title = "from the verdict to proven back; |: the platform's own part of it"
+        _dots(lower, title, {("|", "was"): [(place + 0.25, value) for place, value in own], ("o", "good"): proven})
         upper.set_yticks(range(len(groups)), groups)
         upper.set_ylim(-0.6, len(groups) - 0.4)
-        figure.subplots_adjust(left=0.33, right=0.97, top=1 - 0.25 / height, bottom=0.3 / height, hspace=0.32)
         return as_svg(figure, "Detection and recovery by class of fault")
 
 
-def _dots(axes: Axes, title: str, rows: Sequence[tuple[int, float, str]], colour: str) -> None:
-    for place, group in itertools.groupby(sorted(rows), key=lambda row: row[0]):
-        values = list(group)
-        lifts = [place + (0.22 if row[2] == "|" else 0) for row in values]
-        marker = values[0][2]
-        axes.plot([row[1] for row in values], lifts, marker, color=STAND_IN[colour], alpha=0.6, markersize=5)
-    if title:
-        axes.set_title(title)
-    axes.set_xlim(left=0)
+def _dots(axes: Axes, title: str, rows: Mapping[tuple[str, str], Sequence[tuple[float, float]]]) -> None:
+    """Draw each drill's seconds in the row of its class."""
+    for (marker, colour), dots in rows.items():
+        heights, values = [place for place, _ in dots], [value for _, value in dots]
+        axes.plot(values, heights, marker, color=STAND_IN[colour], alpha=0.6, markersize=5)
+    axes.set_title(title, x=LEFTMOST)
+    axes.set_xlim(0, 1.05 * max((value for dots in rows.values() for _, value in dots), default=1.0))
     axes.grid(axis="x", color=STAND_IN["line"], linewidth=0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} s"))
 
 

@@ -28,6 +28,7 @@ from scripts.rehearsal.traffic import Endpoint
 from scripts.release import Sha
 
 SCALE = 1 / 120  # of the platform's own times
+CANDIDATE = "the candidate"
 
 # The windows of a real release, shortened; the code is the same.
 WINDOWS: Mapping[str, Mapping[str, float]] = {
@@ -89,13 +90,13 @@ async def build(root: Path, folder: Path, drill: Drill, kit: Kit | None = None) 
     if drill.setting.old:
         baseline = await commit_change(clone, "the old release", drill.setting.old(outage))
         kit = await kit.of_another(root, clone, Sha(baseline), folder / "old") if kit else None
-    candidate = await commit_change(clone, drill.name, drill.change, drill.file)
+    candidate = await commit_change(clone, CANDIDATE, drill.change, drill.file)
     async with contextlib.AsyncExitStack() as stack:
         render, given, section = await _open_render(stack, root, clone, folder, drill)
         sites = [render]
         sections: dict[str, dict[str, Any]] = {"render": dict(section)}
         if kit is not None:
-            vercel, its_own, section = await _open_vercel(stack, folder, drill)
+            vercel, its_own, section = await _open_vercel(stack, folder, drill, kit)
             sections["vercel"] = {**section, "include": list(included(root / "slipway.toml"))}
             sites, given = [*sites, vercel], given | its_own
         table = with_sections(root / "slipway.toml", sections, drill.windows)
@@ -144,13 +145,14 @@ async def _open_render(
 
 
 async def _open_vercel(
-    stack: contextlib.AsyncExitStack, folder: Path, drill: Drill
+    stack: contextlib.AsyncExitStack, folder: Path, drill: Drill, kit: Kit
 ) -> tuple[Site, dict[str, str], dict[str, str]]:
     """Give the site, its secrets, and its section of slipway.toml."""
     edge = await stack.enter_async_context(Edge())
     token, bypass = secrets.token_hex(12), secrets.token_hex(16)
     cloud = VercelCloud(
         folder=folder / "vercel",
+        trees=kit.trees,
         edge=edge,
         times=VercelTimes().scaled(SCALE),
         faults=drill.vercel_faults(),

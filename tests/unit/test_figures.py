@@ -1,12 +1,13 @@
 """The figures of a rehearsal: a line for each drill, for a screen and for the step summary."""
 
+import json
 import re
 from dataclasses import replace
 
 import pytest
 
 from scripts.rehearsal.book import DRILLS
-from scripts.rehearsal.figures import HEAD, render_groups, render_markdown, render_table
+from scripts.rehearsal.figures import HEAD, as_json, render_groups, render_markdown, render_table
 from scripts.rehearsal.observe import Facts, Seen, SiteFacts
 from scripts.rehearsal.play import Played
 from scripts.report import Result
@@ -95,6 +96,19 @@ def test_many_drills_are_told_by_what_is_at_fault() -> None:
     text = render_groups([WELL, BADLY, green, back])
     assert "| commit | 2 of 4 | 4.1 s, 5.2 s | 1.8 s, 2.5 s | 1.6 s, 2.5 s | 41 of 900 (errors) |" in text
     assert "False greens: 1. False rollbacks: 1." in text
+    told = as_json([WELL, BADLY, green, back])
+    assert (told["as_stated"], told["false_greens"], told["false_rollbacks"]) == (2, 1, 1)
+    assert json.loads(json.dumps(told))["groups"] == [
+        {
+            "name": "commit",
+            "drills": 4,
+            "as_stated": 2,
+            "detected_s": [4.105, 5.21],
+            "recovered_s": [1.82, 2.5],
+            "beyond_platform_s": [1.57, 2.5],
+            "most_failed": [41, 900, "errors"],
+        }
+    ]
     assert "False greens" not in render_table([WELL, BADLY])
     assert "False greens" in render_table([WELL] * 6)
     assert "False greens" in render_markdown([WELL] * 6)

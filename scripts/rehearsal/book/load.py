@@ -29,7 +29,7 @@ LOAD: tuple[Drill, ...] = tuple(
         Expected(None, 0, LAST, Result.ROLLED_OUT),
         setting=Setting(instances=instances),
         act=ten_in_a_row,
-        windows={"baseline": {"duration_s": 1}, "bake": {"least_s": 3, "most_s": 20}, "probe": {"rate_per_s": 50}},
+        windows={"baseline": {"duration_s": 1}, "bake": {"least_s": 3, "most_s": 20}, "probe": {"rate_per_s": 100}},
         users_per_s=300.0,
         alone=True,
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -75,6 +76,7 @@ class VercelCloud:
         plan: Plan = Plan.PRO,
         bypass: str | None = None,
         most_functions: int = 6,
+        trees: Path | None = None,
     ) -> None:
         self.faults = faults
         self.sniffer = Sniffer("a request to Vercel")
@@ -86,6 +88,7 @@ class VercelCloud:
         self._token = token
         self._bypass = bypass
         self._most_functions = most_functions
+        self._trees = trees  # that other clouds share
         self._inner: dict[str, str] = {}
         self._servers: list[contextlib.AsyncExitStack] = []
         self._stack = contextlib.AsyncExitStack()
@@ -95,7 +98,7 @@ class VercelCloud:
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             self._project = Project(self._settings, lambda: self.faults, self._route, tasks)
             stack.callback(self._project.close)
-            self._files = await asyncio.to_thread(Files, self._folder)
+            self._files = await asyncio.to_thread(Files, self._folder, self._trees)
             self._functions = Functions(
                 self._folder / "logs", self._settings.times, self._most_functions, self._project.history.note
             )
@@ -172,6 +175,11 @@ class VercelCloud:
     def running_functions(self) -> int:
         """How many functions run."""
         return self._functions.running
+
+    @property
+    def unpacked(self) -> Sequence[Path]:
+        """What was unpacked for this cloud first, of all that share its trees."""
+        return tuple(self._files.made)
 
     async def first_deploy(self, source: Path, commit: str) -> Deployment:
         """Make a built `.vercel/output` folder, or an archive that holds it, the production deployment at once.

@@ -35,11 +35,12 @@ class Listed:
 
 
 class Files:
-    """Uploads and unpacked deployments below one folder."""
+    """Uploads and unpacked deployments below one folder; `trees`, where they are shared, is elsewhere."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, trees: Path | None = None) -> None:
+        self.made: list[Path] = []
         self._uploads = folder / "uploads"
-        self._trees = folder / "trees"
+        self._trees = trees or folder / "trees"
         self._work = folder / "work"
         for each in (self._uploads, self._trees, self._work):
             each.mkdir(parents=True, exist_ok=True)
@@ -68,13 +69,23 @@ class Files:
 
     async def unpack(self, listed: Sequence[Listed]) -> Path:
         """Give the `.vercel/output` of a deployment; raises RefusedUploadError if there is none."""
-        return await asyncio.to_thread(self._unpacked, lambda into: self._lay_out(listed, into))
+        named = "\n".join(sorted(f"{each.sha1} {each.mode} {each.path}" for each in listed))
+        key = hashlib.sha256(named.encode()).hexdigest()
+        return await asyncio.to_thread(self._unpacked, key, lambda into: self._lay_out(listed, into))
 
     async def adopt(self, source: Path) -> Path:
         """Take a built `.vercel/output`, or an archive that holds one; raises RefusedUploadError."""
-        return await asyncio.to_thread(self._unpacked, lambda into: _copy_in(source, into))
+        return await asyncio.to_thread(self._adopted, source)
 
-    def _unpacked(self, fill: Fill) -> Path:
+    def _adopted(self, source: Path) -> Path:
+        key = hashlib.sha256(source.read_bytes()).hexdigest() if source.is_file() else ""
+        return self._unpacked(key, lambda into: _copy_in(source, into))
+
+    def _unpacked(self, key: str, fill: Fill) -> Path:
+        """Give the tree of what is named by `key`, unpacked once; without a key it is unpacked each time."""
+        link = self._trees / f"of-{key}"
+        if key and link.exists():
+            return link.resolve()
         with tempfile.TemporaryDirectory(dir=self._work, ignore_cleanup_errors=True) as work:
             fill(Path(work))
             output = Path(work) / OUTPUT
@@ -83,7 +94,10 @@ class Files:
             tree = self._trees / _digest(output)
             if not tree.exists():
                 output.rename(tree)
-            return tree
+                self.made.append(tree)
+            if key:
+                link.symlink_to(tree.name)
+            return tree.resolve()
 
     def _lay_out(self, listed: Sequence[Listed], into: Path) -> None:
         parts = sorted((each for each in listed if ARCHIVE_PART.fullmatch(each.path)), key=_part_number)

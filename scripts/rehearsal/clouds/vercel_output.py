@@ -51,8 +51,9 @@ class Output:
     """A built deployment; raises BadOutputError if it is not one that can be served here."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
         self._phases = _read_phases(folder / "config.json")
+        files = [path for path in (folder / "static").rglob("*") if path.is_file()]
+        self._files = {path.relative_to(folder / "static").as_posix(): path for path in files}
         functions = (folder / "functions").rglob("*.func")
         self.functions = {str(path.relative_to(folder / "functions").with_suffix("")): path for path in functions}
 
@@ -81,17 +82,12 @@ class Output:
         """Look for a static file, then for a function."""
         name = where.partition("?")[0].strip("/")
         for file in (name, f"{name}/index.html".lstrip("/")):
-            if file and (path := self._static(file)):
+            if path := self._files.get(file):
                 return Found(status, headers, file=path)
         for function in (name or "index", f"{name}/index".lstrip("/")):
             if function in self.functions:
                 return Found(status, headers, function=self.functions[function], path=sent)
         return None
-
-    def _static(self, name: str) -> Path | None:
-        root = self._folder / "static"
-        path = (root / name).resolve()
-        return path if path.is_relative_to(root.resolve()) and path.is_file() else None
 
     def _missing(self, method: str, path: str, headers: Mapping[str, str]) -> Found:
         for route, matched in self._matching(ERRORS, method, path):
