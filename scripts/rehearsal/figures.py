@@ -164,7 +164,7 @@ def _group(name: str, rows: Sequence[Played]) -> Group:
 
 def _median_and_worst(values: Sequence[float | None]) -> tuple[float, float] | None:
     known = [value for value in values if value is not None]
-    return (statistics.median(known), max(known)) if known else None
+    return (round(statistics.median(known), 3), max(known)) if known else None
 
 
 def as_json(played: Sequence[Played]) -> dict[str, object]:
