@@ -261,6 +261,39 @@ def test_archive_parts_are_joined_and_unpacked(tmp_path: Path) -> None:
     asyncio.run(rehearse())
 
 
+def test_what_clouds_share_is_unpacked_once(tmp_path: Path) -> None:
+    """The same archive, adopted or uploaded again, is the same tree, and was made by the first that had it."""
+    archive = tmp_path / "archive.tgz"
+    archive.write_bytes(archive_of(write_output(tmp_path / "built", NEW)))
+    other = tmp_path / "other.tgz"
+    other.write_bytes(archive_of(write_output(tmp_path / "else", OLD)))
+
+    async def rehearse() -> None:
+        one, two = (Files(tmp_path / name, tmp_path / "trees") for name in ("one", "two"))
+        trees = [await files.adopt(archive) for files in (one, two, one)]
+        assert len(set(trees)) == 1
+        assert (one.made, two.made) == ([trees[0]], [])
+        again = await two.adopt(other)
+        assert again not in trees
+        assert two.made == [again]
+        assert [await files.adopt(tmp_path / "built" / ".vercel" / "output") for files in (one, two)] == [trees[0]] * 2
+
+    asyncio.run(rehearse())
+
+
+def test_a_static_file_is_one_that_is_there(tmp_path: Path) -> None:
+    """No way leads out of the folder, and what is no file is none."""
+    output = write_output(tmp_path / "built", NEW)
+    (output / "static" / "deep").mkdir(parents=True)
+    (output / "static" / "deep" / "page.txt").write_text("page")
+    served = Output(output)
+    found = served.find("GET", "/deep/page.txt")
+    assert found.file is not None
+    assert found.file.read_text() == "page"
+    for path in ("/deep", "/deep/../../config.json", "/deep/../deep/page.txt", "//deep/page.txt/x"):
+        assert served.find("GET", path).file is None
+
+
 @pytest.mark.parametrize("path", ["../outside", "/etc/outside", ".vercel/output/../../../outside"])
 def test_no_file_leaves_its_folder(tmp_path: Path, path: str) -> None:
     """A file that would be written outside the deployment is refused, also one inside an archive."""

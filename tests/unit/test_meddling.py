@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +19,8 @@ from scripts.errors import UsageError
 from scripts.journal import Journal, Kind
 from scripts.rehearsal.book import between, machine, people, platforms
 from scripts.rehearsal.book.load import RELEASES, ten_in_a_row
-from scripts.rehearsal.clone import ENTRY
+from scripts.rehearsal.changes import harmless
+from scripts.rehearsal.clone import ENTRY, commit_change, make_clone
 from scripts.rehearsal.clouds.refusals import ApiErrors
 from scripts.rehearsal.clouds.render import Faults
 from scripts.rehearsal.fronts import PAGE, always
@@ -357,3 +359,46 @@ def test_another_machine_knows_nothing_or_all(scene: Scene) -> None:
     assert not stranger.state.exists()
     assert (twin.state / "journal.jsonl").read_bytes() == (scene.runner.state / "journal.jsonl").read_bytes()
     assert stranger.checkout == scene.runner.checkout
+
+
+def test_what_was_built_of_a_commit_is_built_once(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first machine builds, and another one that ships the same commit takes it; what failed is kept by nobody."""
+    codes, folder = [10, 0], scene.runner.folder.with_name("builds")
+    folder.mkdir()
+
+    async def run_verb(runner: Runner, verb: str, words: list[str], environment: Any) -> Ran:
+        runner.built.mkdir(parents=True)
+        (runner.built / "artifact.json").write_text(f"{words[words.index('--commit') + 1]} by {runner.folder.name}")
+        return Ran(verb, codes.pop(0), 0, 9)
+
+    monkeypatch.setattr(Runner, "_run_verb", run_verb)
+    shared: dict[str, Path] = {}
+
+    def machine(name: str) -> Runner:
+        return replace(scene.runner, folder=folder.with_name(name), built_before=shared, keeps_builds=folder)
+
+    assert asyncio.run(machine("failed").build(NEW)).exit_code == 10
+    assert shared == {}
+    assert asyncio.run(machine("first").build(NEW)).exit_code == 0
+    second = machine("second")
+    ran = asyncio.run(second.build(NEW))
+    assert (ran.stage, ran.exit_code) == ("build", 0)
+    assert (second.built / "artifact.json").read_text() == f"{NEW} by first"
+    assert second.ran[-1] is ran
+    assert codes == []
+
+
+def test_the_same_change_is_the_same_commit(scene: Scene, tmp_path: Path) -> None:
+    """In two clones of a repository, at different moments; another change, or name, is another one."""
+
+    async def commits() -> list[str]:
+        found = []
+        for name, word in (("one", "x"), ("two", "x"), ("three", "y")):
+            await make_clone(scene.world.clone, tmp_path / name)
+            found.append(await commit_change(tmp_path / name, word, harmless))
+        found.append(await commit_change(tmp_path / "one", "x", harmless))
+        return found
+
+    one, two, other, later = asyncio.run(commits())
+    assert one == two
+    assert len({one, other, later}) == 3
