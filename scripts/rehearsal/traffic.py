@@ -1,6 +1,8 @@
 """Steady user traffic, counted: what the users of a service saw during a drill.
 
 It is an open loop: requests leave at their own times, however slow the answers are, because users do not slow down.
+They come by chance, as a Poisson process: at even gaps, in step with a prober, users would take all turns of some
+instances behind a balancer, and the prober those of the others.
 How many failures are too many is not decided here.
 """
 
@@ -54,7 +56,9 @@ class Second:
 
 
 class Traffic:
-    """Sends `rate_per_s` requests a second to the endpoints in turn, half over kept connections, half over fresh ones.
+    """Sends `rate_per_s` requests a second, on average, to the endpoints in turn, half over kept connections.
+
+    The other half come over fresh ones.
 
     A request is counted in the second in which it was due. One that could not be sent, because `in_flight_limit` were
     still waiting, has failed; so has one without an answer within `answer_limit_s` seconds, and one whose kept
@@ -140,10 +144,10 @@ class Traffic:
         return sum(1 for outcome in self._outcomes if outcome.failure and start_s <= outcome.sent_s < end_s)
 
     async def _drive(self) -> None:
-        start_s = time.monotonic()
-        chance = random.Random(0)  # noqa: S311 - users are no metronome: in step with a prober each would have its own
-        for number in itertools.count():  # instance of a balancer that gives turns
-            due_s = start_s + (number + chance.random()) / self._rate_per_s
+        due_s = time.monotonic()
+        chance = random.Random(0)  # noqa: S311 - the same gaps in every drill
+        for number in itertools.count():
+            due_s += chance.expovariate(self._rate_per_s)
             await asyncio.sleep(due_s - time.monotonic())
             self._send(number, due_s)
 

@@ -22,7 +22,7 @@ def test_rate_does_not_depend_on_the_answers(delay_s: float) -> None:
                 await asyncio.sleep(1.0)
                 sending_s = time.monotonic() - start_s
             assert traffic.failures == 0
-            assert traffic.requests == pytest.approx(100 * sending_s, abs=5)
+            assert traffic.requests == pytest.approx(100 * sending_s, abs=35)  # by chance: 3.5 standard deviations
             slowest_ms = max(traffic.by_second[0].latencies_ms)
             assert slowest_ms >= delay_s * 1000
 

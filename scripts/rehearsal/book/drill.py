@@ -85,7 +85,7 @@ class Drill:
     act: Act | None = None
     artifacts_lost: bool = False
     clock_off_s: float = 0.0  # of the runner's wall clock
-    users_per_s: float = 50.0  # on each target
+    users_per_s: float = 30.0  # on each target, on average
     alone: bool = False  # nothing else is played meanwhile
     linger_s: float = 0.0  # watched after the end: nothing may change by itself
     file: Path = ENTRY  # of the change
