@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import tomli_w
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from scripts.arguments import STAGE_VERBS
@@ -24,6 +24,7 @@ from tests.unit.test_broken_answers import spoilt
 from tests.unit.test_cli import HOOK_URL, Refusing, configuration, make_checkout
 
 SECRET = "marker-aB3xYz9Q"
+FEW = 40  # of each verb: there are many
 READS_CONFIG = [*STAGE_VERBS, "doctor", "build"]
 CODES = {2, 10, 11, 12, 13}  # what a verb may end with where nothing can be done
 QUICK = """
@@ -147,6 +148,7 @@ def is_refused(path: Path) -> bool:
 
 
 @pytest.mark.parametrize("verb", READS_CONFIG)
+@settings(max_examples=FEW)
 @given(data=st.data())
 def test_a_broken_configuration_is_refused(stand: Stand, verb: str, data: st.DataObject) -> None:
     """What cannot be a configuration is told by every verb with what is to be mended, before anything is asked."""
@@ -163,6 +165,7 @@ def test_a_broken_configuration_is_refused(stand: Stand, verb: str, data: st.Dat
 
 
 @pytest.mark.parametrize("verb", STAGE_VERBS)
+@settings(max_examples=FEW)
 @given(data=st.data())
 def test_any_environment_ends_in_our_words(
     stand: Stand, verb: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
@@ -196,6 +199,7 @@ def test_any_environment_ends_in_our_words(
     ],
     ids=" ".join,
 )
+@settings(max_examples=FEW)
 @given(word=WORDS)
 def test_any_word_ends_in_our_words(stand: Stand, words: list[str], word: str) -> None:
     """What a person may type for a commit, a target or a folder is taken or refused, and never a traceback."""

@@ -13,7 +13,7 @@ from scripts.client import GRACE_S, LARGEST_BODY, Client
 from scripts.clock import Deadline, SystemClock
 from scripts.errors import OutcomeUnknown, PlatformError, SlipwayError
 
-LIMIT_S = 0.4
+LIMIT_S = 0.25
 SLACK_S = 1.5  # of a machine that does other work
 OK = b"HTTP/1.1 200 OK\r\n"
 LENGTH = b"Content-Length: %d\r\n\r\n"
