@@ -19,7 +19,9 @@ MOST_MARKS = 40
 OWN_STYLE = """
 h1.pass { border-color: var(--good); } h1.fail { border-color: var(--bad); }
 h1.pass, h1.fail { color: var(--text); text-wrap: balance; }
-.wide { overflow-x: auto; } .wide.many table { min-width: 36rem; } td, th { white-space: normal; }
+.wide { overflow-x: auto; } .wide.many table { min-width: 44rem; }
+.wide.many td:nth-child(-n+5) { white-space: nowrap; }
+td, th { white-space: normal; }
 figure svg { max-width: 34rem; } svg text { font-family: inherit !important; }
 details { border-bottom: 1px solid var(--line); } details > summary { padding: .55rem 0; }
 details[open] > summary { font-weight: 600; }
