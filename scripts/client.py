@@ -57,7 +57,7 @@ class Client:
 
     def __init__(self, clock: Clock, transport: httpx.BaseTransport | None = None) -> None:
         self._clock = clock
-        self._send = self._exchange_within if transport is None else self._exchange
+        self._in_process = transport is not None
         tls: ssl.SSLContext | bool = httpx.create_ssl_context() if transport is None else False
         self._pooled = _open(transport, tls, kept=PROBE_CONNECTIONS)
         self._fresh = _open(transport, tls, kept=0)
@@ -125,7 +125,7 @@ class Client:
             deadline.pause(pause_s)
         raise AssertionError("the last attempt returns or raises")
 
-    def _exchange_within(
+    def _send(
         self,
         client: httpx.Client,
         method: str,
@@ -135,11 +135,14 @@ class Client:
         timeout_s: float,
     ) -> Answer:
         """Ask within the time: httpx's limits are for each read alone, so headers that drip in would never end."""
+        request = _build(client, method, url, headers, payload, timeout_s)
+        if self._in_process:
+            return self._exchange(client, request, timeout_s)
         ended: queue.SimpleQueue[Answer | BaseException] = queue.SimpleQueue()
 
         def ask() -> None:
             try:
-                ended.put(self._exchange(client, method, url, headers, payload, timeout_s))
+                ended.put(self._exchange(client, request, timeout_s))
             except BaseException as error:  # noqa: BLE001 - handed over to whoever waits
                 ended.put(error)
 
@@ -147,22 +150,13 @@ class Client:
         try:
             end = ended.get(timeout=timeout_s + GRACE_S)
         except queue.Empty as error:
-            raise httpx.ReadTimeout("the answer took too long") from error
+            raise httpx.ReadTimeout("the answer took too long", request=request) from error
         if isinstance(end, BaseException):
             raise end
         return end
 
-    def _exchange(
-        self,
-        client: httpx.Client,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        payload: object,
-        timeout_s: float,
-    ) -> Answer:
+    def _exchange(self, client: httpx.Client, request: httpx.Request, timeout_s: float) -> Answer:
         start = self._clock.monotonic()
-        request = _build(client, method, url, headers, payload, timeout_s)
         with contextlib.closing(client.send(request, stream=True)) as response:
             read = self._read(response, start + timeout_s)
         return Answer(response.status_code, (self._clock.monotonic() - start) * 1000, read, dict(response.headers))
